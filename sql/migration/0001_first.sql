@@ -163,8 +163,8 @@ CREATE TABLE jobs (
     -- The lease: who may write the outcome.  The token grows with every lease and never shrinks.
     token bigint NOT NULL DEFAULT 0,
     attempt integer NOT NULL DEFAULT 0,
+    -- The lease itself is the worker's (workers.lease_until); the job names the holder.
     worker_id uuid,
-    lease_until timestamptz,
     not_before timestamptz,
     -- The workspace counts against the cap as of this job's last change (rule 5).
     holds_compute boolean NOT NULL DEFAULT false,
@@ -324,6 +324,8 @@ CREATE TABLE workers (
     slots integer NOT NULL,
     version text NOT NULL,
     state text NOT NULL CONSTRAINT workers_state_is_known CHECK (state IN ('up', 'draining', 'gone')),
+    -- All jobs of a worker are leased until this time of the database's clock; each poll pushes it on.
+    lease_until timestamptz NOT NULL DEFAULT now(),
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     last_seen_at timestamptz NOT NULL DEFAULT now()
 );
