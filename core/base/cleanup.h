@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cleanup.h - scope-bound release of resources (GCC/Clang cleanup attribute). */
 #ifndef CORE_BASE_CLEANUP_H
 #define CORE_BASE_CLEANUP_H

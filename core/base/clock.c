@@ -1,3 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clock.c - clock_gettime(2) in microseconds, and RFC 3339.
+ */
 #include "core/base/clock.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* list.h - intrusive doubly linked list with a sentinel head. */
 #ifndef CORE_BASE_LIST_H
 #define CORE_BASE_LIST_H
@@ -9,8 +10,7 @@ struct list {
     struct list *prev, *next;
 };
 
-#define container_of(ptr, type, member) \
-    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -57,7 +57,7 @@ static inline struct list *list_pop(struct list *head)
 
 #define list_for(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current item may be unlinked. */
-#define list_for_safe(it, head) \
+#define list_for_safe(it, head)                                               \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
 

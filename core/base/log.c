@@ -1,6 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log.c - a line is built on the stack and leaves in one write, so lines of several threads and
  * processes that share stderr never mix.
+ *
+ * Whatever is logged, a line stays one line of valid UTF-8, and its JSON form stays JSON: control
+ * characters become spaces, stray bytes '?', and a field that does not fit any more is left out.
  */
 #include "core/base/log.h"
 
@@ -11,8 +15,11 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/text.h"
 
 #define LINE_MAX_BYTES 4096
+#define TEXT_MAX_BYTES 3072
+#define KEY_CHARACTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 
 static const char *log_part = "stint";
 static _Atomic int log_threshold = LOG_INFO;
@@ -59,7 +66,7 @@ const char *log_quote(char *buf, size_t size, const char *text)
             buf[n++] = '\\';
             buf[n++] = 'n';
         } else {
-            buf[n++] = c < 0x20 ? ' ' : (char)c;
+            buf[n++] = c < 0x20 || c == 0x7f ? ' ' : (char)c;
         }
     }
     buf[n++] = '"';
@@ -67,74 +74,166 @@ const char *log_quote(char *buf, size_t size, const char *text)
     return buf;
 }
 
+/* One line of valid UTF-8, in place. */
+static void tidy(char *text)
+{
+    bool plain = true;
+    for (char *p = text; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c < 0x20 || c == 0x7f)
+            *p = ' ';
+        plain &= c < 0x80;
+    }
+    if (plain || text_is_utf8(text, strlen(text)))
+        return;
+    for (char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+}
+
 /* Where the fields begin: the space before the first key=, or the end. */
 static const char *fields_of(const char *text)
 {
     for (const char *p = strchr(text, ' '); p != NULL; p = strchr(p + 1, ' ')) {
-        size_t key = strspn(p + 1, "abcdefghijklmnopqrstuvwxyz_0123456789");
+        size_t key = strspn(p + 1, KEY_CHARACTERS);
         if (key > 0 && p[1 + key] == '=')
             return p;
     }
     return text + strlen(text);
 }
 
-static size_t put_json_fields(char *out, size_t size, const char *p)
+/* ---- a line under construction ---- */
+
+struct line {
+    char s[LINE_MAX_BYTES];
+    size_t n;
+    bool full;
+};
+
+static void put(struct line *l, const char *s, size_t n)
 {
-    size_t n = 0;
-    while (*p == ' ' && n + 8 < size) {
-        size_t key = strcspn(++p, "=");
-        n += (size_t)snprintf(out + n, size - n, ",\"%.*s\":", (int)key, p);
-        p += key + (p[key] == '=');
-        if (n + 8 >= size)
-            break;
-        if (*p == '"') { /* already quoted by log_quote(), whose escapes JSON shares */
-            const char *end = p + 1;
-            while (*end != '\0' && *end != '"')
-                end += *end == '\\' && end[1] != '\0' ? 2 : 1;
-            end += *end == '"';
-            n += (size_t)snprintf(out + n, size - n, "%.*s", (int)(end - p), p);
-            p = end;
-        } else {
-            size_t len = strcspn(p, " ");
-            n += (size_t)snprintf(out + n, size - n, "\"%.*s\"", (int)len, p);
-            p += len;
-        }
+    if (l->full || n > sizeof(l->s) - l->n - 2) { /* room for the brace and the line's end */
+        l->full = true;
+        return;
     }
-    return n < size ? n : size - 1;
+    memcpy(l->s + l->n, s, n);
+    l->n += n;
+}
+
+static void put_str(struct line *l, const char *s)
+{
+    put(l, s, strlen(s));
+}
+
+/* `n` bytes as a JSON string.  Control characters are gone already. */
+static void put_json(struct line *l, const char *s, size_t n)
+{
+    put(l, "\"", 1);
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '"' || s[i] == '\\')
+            put(l, "\\", 1);
+        put(l, s + i, 1);
+    }
+    put(l, "\"", 1);
+}
+
+/* A value as log_quote() made it, whose escapes JSON shares; returns where it ends. */
+static const char *put_quoted(struct line *l, const char *p)
+{
+    const char *end = p + 1;
+    while (*end != '\0' && *end != '"')
+        end += *end == '\\' && end[1] != '\0' ? 2 : 1;
+    if (*end == '\0') { /* was cut, or never closed */
+        put_json(l, p + 1, (size_t)(end - p - 1));
+        return end;
+    }
+    for (const char *c = p; c < end; c++)
+        if (*c == '\\' && strchr("\"\\n", c[1]) == NULL)
+            put(l, "\\", 1);
+        else if (*c == '\\')
+            put(l, c++, 1), put(l, c, 1);
+        else
+            put(l, c, 1);
+    put(l, "\"", 1);
+    return end + 1;
+}
+
+/* " key=value": adds ,"key":"value" and returns where it ends. */
+static const char *put_json_field(struct line *l, const char *p)
+{
+    p += strspn(p, " ");
+    size_t key = strcspn(p, "= ");
+    put(l, ",", 1);
+    put_json(l, p, key);
+    put(l, ":", 1);
+    p += key + (p[key] == '=');
+    if (*p == '"')
+        return put_quoted(l, p);
+    size_t n = strcspn(p, " ");
+    put_json(l, p, n);
+    return p + n;
+}
+
+static void put_json_line(
+    struct line *l, enum log_level level, const char *at, const char *text, const char *fields)
+{
+    put_str(l, "{\"ts\":\"");
+    put_str(l, at);
+    put_str(l, "\",\"level\":\"");
+    put_str(l, level_names[level]);
+    put_str(l, "\",\"part\":\"");
+    put_str(l, log_part);
+    put_str(l, "\",\"msg\":");
+    put_json(l, text, (size_t)(fields - text));
+    while (*fields != '\0' && !l->full) {
+        size_t before = l->n;
+        fields = put_json_field(l, fields);
+        if (l->full)
+            l->n = before;
+    }
+    l->s[l->n++] = '}';
+}
+
+static void put_logfmt_line(
+    struct line *l, enum log_level level, const char *at, const char *text, const char *fields)
+{
+    put_str(l, "ts=");
+    put_str(l, at);
+    put_str(l, " level=");
+    put_str(l, level_names[level]);
+    put_str(l, " part=");
+    put_str(l, log_part);
+    put_str(l, " msg=");
+    put_json(l, text, (size_t)(fields - text));
+    put_str(l, fields);
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
 {
-    if ((int)level < atomic_load(&log_threshold))
+    if ((int)level < atomic_load_explicit(&log_threshold, memory_order_relaxed))
         return;
 
-    char text[LINE_MAX_BYTES - 256];
+    char text[TEXT_MAX_BYTES], at[CLOCK_TEXT_SIZE];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-
-    char at[CLOCK_TEXT_SIZE], msg[1024], line[LINE_MAX_BYTES];
-    clock_format(clock_wall_us(), at);
+    if (n >= (int)sizeof(text))
+        text[text_utf8_prefix(text, sizeof(text), sizeof(text) - 1)] = '\0';
+    tidy(text);
     const char *fields = fields_of(text);
-    char head[512];
-    snprintf(head, sizeof(head), "%.*s", (int)(fields - text), text);
-    log_quote(msg, sizeof(msg), head);
+    if (fields - text > TEXT_MAX_BYTES / 2) /* doubled by escapes it must still fit */
+        text[TEXT_MAX_BYTES / 2] = '\0', fields = text + TEXT_MAX_BYTES / 2;
 
-    size_t n;
-    if (atomic_load(&log_as_json)) {
-        n = (size_t)snprintf(line, sizeof(line),
-            "{\"ts\":\"%s\",\"level\":\"%s\",\"part\":\"%s\",\"msg\":%s", at, level_names[level],
-            log_part, msg);
-        n += put_json_fields(line + n, sizeof(line) - n - 3, fields);
-        line[n++] = '}';
-    } else {
-        n = (size_t)snprintf(line, sizeof(line) - 2, "ts=%s level=%s part=%s msg=%s%s", at,
-            level_names[level], log_part, msg, fields);
-        if (n > sizeof(line) - 2)
-            n = sizeof(line) - 2;
-    }
-    line[n++] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, line, n);
+    struct line line;
+    line.n = 0;
+    line.full = false;
+    clock_format(clock_wall_us(), at);
+    if (atomic_load_explicit(&log_as_json, memory_order_relaxed))
+        put_json_line(&line, level, at, text, fields);
+    else
+        put_logfmt_line(&line, level, at, text, fields);
+    line.s[line.n++] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, line.s, line.n);
     (void)ignored;
 }

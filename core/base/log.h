@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log.h - one line per fact on stderr, as logfmt or JSON.
  *
- *   log_info("leased job=%s worker=%s", ...)  ->  ts=… level=info part=scheduler msg="leased" job=… …
+ *   log_info("leased job=%s worker=%s", ...)  ->  ts=… level=info part=scheduler msg="leased" job=…
+ * …
  *
  * The text up to the first " key=" is the message; what follows are fields, which the caller writes
  * as key=value (values with spaces in double quotes, see log_quote()).  Any thread may log; a line

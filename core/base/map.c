@@ -1,3 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map.c - slots in one array; a key sits at its hash or, when that is taken, in the next free slot.
+ * Removing closes the gap, so no tombstones gather and a miss stays short.
+ */
 #include "core/base/map.h"
 
 #include <assert.h>

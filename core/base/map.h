@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * map.h - a hash map from uuid to pointer: open addressing, linear probing, backward-shift delete.
  *

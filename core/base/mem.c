@@ -1,3 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mem.c - the allocator, asked once: what it refuses ends the process.
+ */
 #include "core/base/mem.h"
 
 #include <stdio.h>
@@ -40,5 +44,8 @@ char *mem_strndup(const char *s, size_t n)
 
 void *mem_dup(const void *data, size_t n)
 {
-    return memcpy(or_die(malloc(n > 0 ? n : 1)), data, n);
+    void *p = or_die(malloc(n > 0 ? n : 1));
+    if (n > 0)
+        memcpy(p, data, n);
+    return p;
 }

@@ -1,3 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rng.c - getrandom(2), without a state of our own that a fork could copy.
+ */
 #include "core/base/rng.h"
 
 #include <errno.h>

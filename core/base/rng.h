@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rng.h - random bytes from the kernel; fit for ids and secrets. */
 #ifndef CORE_BASE_RNG_H
 #define CORE_BASE_RNG_H

@@ -1,3 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * strbuf.c - grows by half, so that adding byte by byte stays linear.
+ */
 #include "core/base/strbuf.h"
 
 #include <assert.h>

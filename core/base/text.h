@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * text.h - rules for words that people type.
  */
@@ -20,7 +21,8 @@ bool text_is_name(const char *s);
 /* Names a task from its prompt (CODER rule: lower case, '-' for spaces, [a-z0-9-], at most 27
  * characters on a word boundary), followed by '-' and the four hex digits of `suffix`.  A prompt
  * that leaves nothing gives "task-<suffix>". */
-void text_name_from_prompt(const char *prompt, unsigned suffix, char ret_name[static TASK_NAME_MAX + 1]);
+void text_name_from_prompt(
+    const char *prompt, unsigned suffix, char ret_name[static TASK_NAME_MAX + 1]);
 
 /* First 64 bytes of the prompt on a word boundary (never inside a UTF-8 character), with "…" when
  * cut (within the 64), first letter upper-cased; empty for an empty prompt. */
@@ -31,7 +33,8 @@ void text_display_from_prompt(const char *prompt, char ret_name[static TASK_DISP
 void text_add_sanitized(struct strbuf *out, const char *s);
 
 /* Append `n` bytes of program output as text fit for JSON and a terminal: ANSI sequences and
- * control characters other than \n and \t dropped, "\r\n" -> "\n", invalid UTF-8 and NUL -> U+FFFD. */
+ * control characters other than \n and \t dropped, "\r\n" -> "\n", invalid UTF-8 and NUL -> U+FFFD.
+ */
 void text_add_output(struct strbuf *out, const char *s, size_t n);
 
 /* Valid UTF-8 without NUL? */

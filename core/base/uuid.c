@@ -1,3 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uuid.c - text forms of ids, without sscanf: they are read and written on every request.
+ */
 #include "core/base/uuid.h"
 
 #include "core/base/rng.h"

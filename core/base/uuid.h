@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * uuid.h - 128-bit ids, kept as their 16 bytes everywhere but at the edges.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * admin.h - /livez, /readyz and /metrics of a daemon, on nng's HTTP server.
  *

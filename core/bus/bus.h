@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bus.h - nng REQ/REP with contexts: requests, replies, long-poll.
  *
@@ -29,7 +30,8 @@ struct bus_call;
 
 /* `request` is valid until the callback returns.  A message that cannot be unpacked or has an
  * unknown version is answered by the bus itself (MALFORMED, VERSION). */
-typedef void (*bus_request_fn)(void *arg, struct bus_call *call, const Stint__V1__Envelope *request);
+typedef void (*bus_request_fn)(
+    void *arg, struct bus_call *call, const Stint__V1__Envelope *request);
 
 /*
  * Listen on `url` (an ipc path left over from a dead process is replaced; ERR_CONFLICT with a

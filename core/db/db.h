@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * db.h - Postgres: prepared statements in pipelined transactions on one connection.
  *
@@ -5,9 +6,9 @@
  * first used, and connects again (50 ms, doubling to 2 s, with jitter) when the connection breaks.
  * All calls and callbacks are on the loop's thread.
  *
- * A `struct db_batch` is a list of statements of sql/query/<noun>.sql that commit together: they are
- * sent in one pipeline ended by one sync, which Postgres runs as one transaction.  Several batches
- * may be in flight; they run and answer in the order of sending.
+ * A `struct db_batch` is a list of statements of sql/query/<noun>.sql that commit together: they
+ * are sent in one pipeline ended by one sync, which Postgres runs as one transaction.  Several
+ * batches may be in flight; they run and answer in the order of sending.
  *
  * Parameters and results travel in binary.  Arrays are for UNNEST: one statement carries a whole
  * batch of rows.
@@ -34,8 +35,8 @@ struct db_result; /* one statement's rows */
 
 /* ---- connection ---- */
 
-/* `on_state(arg, up)` tells every change; not called from inside db_new().  `application_name` shows
- * in pg_stat_activity.  `url` is a libpq connection string. */
+/* `on_state(arg, up)` tells every change; not called from inside db_new().  `application_name`
+ * shows in pg_stat_activity.  `url` is a libpq connection string. */
 struct db *db_new(struct loop *l, const char *url, const char *application_name,
     void (*on_state)(void *arg, bool up), void *arg);
 /* Batches in flight are answered ERR_CANCELED. */
@@ -79,8 +80,8 @@ void db_array_free(struct db_array *a);
 
 /*
  * The answer.  code ERR_OK: `results[i]` belongs to the i-th statement.  Otherwise results is NULL,
- * nothing of the batch was committed (but see ERR_DB_DOWN above) and ctx says why.  SQLSTATEs become
- * codes by the table in db.c: unique violations ERR_CONFLICT, serialization and deadlock
+ * nothing of the batch was committed (but see ERR_DB_DOWN above) and ctx says why.  SQLSTATEs
+ * become codes by the table in db.c: unique violations ERR_CONFLICT, serialization and deadlock
  * ERR_TIMEOUT, raised 'ST001' ERR_STALE_EPOCH, disk full ERR_NO_SPACE, else ERR_DB_FAILED.
  * ctx->constraint-like details: db_error_constraint() while in the callback.
  */

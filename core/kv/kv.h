@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kv.h - Redis: commands, streams and pub/sub on one connection (hiredis, asynchronous).
  *
@@ -20,8 +21,8 @@
 
 struct kv;
 
-/* `reply` is NULL unless code is ERR_OK; a Redis error reply comes as ERR_FAILED with the reply set.
- * It belongs to kv and is gone after the call. */
+/* `reply` is NULL unless code is ERR_OK; a Redis error reply comes as ERR_FAILED with the reply
+ * set. It belongs to kv and is gone after the call. */
 typedef void (*kv_done_fn)(void *arg, enum err code, const struct redisReply *reply);
 
 /* `url`: "unix:///path/to.sock" or "redis://[:password@]host:port[/db]".  `on_state` as in db.h. */
@@ -31,8 +32,8 @@ bool kv_is_up(const struct kv *kv);
 const char *kv_why(const struct kv *kv);
 
 /* Commands of one turn leave in one write.  `done` may be NULL. */
-void kv_command(
-    struct kv *kv, kv_done_fn done, void *arg, int argc, const char *const *argv, const size_t *lens);
+void kv_command(struct kv *kv, kv_done_fn done, void *arg, int argc, const char *const *argv,
+    const size_t *lens);
 
 /* Subscribe now and again after every reconnect.  `on_message` may be called with len 0 and NULL
  * data to say "(re)subscribed: what came before may have been missed". */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wire.h - the one door to protobuf-c: the generated types, packing, and refusals.
  *
