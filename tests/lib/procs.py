@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process of ours: started, stopped, killed, frozen and read by its own pid.
+
+It dies with the test run whatever happens (parent-death signal), and everything that it writes goes
+to one log file, which a failing test shows.
+"""
+
+import os
+import re
+import signal
+import subprocess
+
+from .wait import wait_until
+
+SANITIZER = re.compile(
+    r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
+    r"|AddressSanitizer:DEADLYSIGNAL|runtime error: ")
+
+
+def as_user(user):
+    """Prefix that runs a command as `user` when we are root."""
+    if user is None or os.getuid() != 0:
+        return []
+    return [f"--reuid={user}", f"--regid={user}", "--init-groups"]
+
+
+class Process:
+    def __init__(self, name, argv, log_path, env=None, user=None, stop_signal=signal.SIGTERM):
+        self.name = name
+        self.argv = [str(a) for a in argv]
+        self.log_path = log_path
+        self.env = env
+        self.user = user
+        self.stop_signal = stop_signal
+        self.popen = None
+        self.log_start = 0
+        self.unclean = []  # exits that were not asked for, or not clean
+
+    def __repr__(self):
+        return f"<{self.name} pid={self.pid}>"
+
+    @property
+    def pid(self):
+        return self.popen.pid if self.popen else None
+
+    def is_running(self):
+        return self.popen is not None and self.popen.poll() is None
+
+    def start(self):
+        assert not self.is_running(), f"{self.name} runs already"
+        self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        with open(self.log_path, "ab") as log:
+            self.popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *as_user(self.user), "--", *self.argv],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd="/",
+                start_new_session=True)
+        return self
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def freeze(self):
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
+    def kill(self):
+        """kill -9, and wait until it is gone."""
+        if self.is_running():
+            self.popen.kill()
+        if self.popen:
+            self.popen.wait()
+
+    def stop(self, deadline=20):
+        """Ask it to stop and give its exit status; a daemon stops cleanly with 0."""
+        if self.popen is None:
+            return None
+        died_before = self.popen.poll()
+        if died_before is not None:
+            return died_before
+        self.signal(self.stop_signal)
+        try:
+            code = self.popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self.unclean.append(f"{self.name} did not stop within {deadline} s of being asked")
+            self.popen.kill()
+            return self.popen.wait()
+        if code != 0:
+            self.unclean.append(f"{self.name} ended with {code} when asked to stop")
+        return code
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def wait_exit(self, deadline=20):
+        return self.popen.wait(deadline)
+
+    # ---- its log
+
+    def log(self, whole=False):
+        """What it wrote since its last start (or ever)."""
+        try:
+            with open(self.log_path, "rb") as f:
+                f.seek(0 if whole else self.log_start)
+                return f.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def wait_log(self, pattern, deadline=15):
+        """The match of `pattern` in the log since the last start."""
+
+        def look():
+            found = re.search(pattern, self.log())
+            if not found and not self.is_running():
+                raise AssertionError(
+                    f"{self.name} ended with {self.popen.poll()} before it said /{pattern}/:\n"
+                    + self.log()[-3000:])
+            return found
+
+        return wait_until(look, f"/{pattern}/ in the log of {self.name}", deadline,
+                          say=lambda: self.log()[-3000:])
+
+    def sanitizer_reports(self):
+        text = self.log(whole=True)
+        found = SANITIZER.search(text)
+        return [f"{self.name}:\n{text[found.start():][:6000]}"] if found else []

@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tidy.sh - what the tree promises about itself, checked.
+#
+#   tools/tidy.sh [check…]     all checks, or only the named ones
+#
+# Each check_<name> prints what breaks its rule, one place per line; nothing means that it holds.
+# Ends with "N passed, N failed" and exits 1 when a rule is broken.
+#
+# The layers:  base <- loop <- {db, kv, bus, wire} <- daemons; daemons never include each other.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+
+DAEMONS="scheduler worker gateway agent cli"
+mapfile -t C_FILES < <(find core $DAEMONS tests tools -name '*.[ch]' 2>/dev/null | sort)
+mapfile -t OWN_FILES < <(git ls-files --cached --others --exclude-standard)
+
+# includes: "file:line:path" of every #include with quotes or angles in the C files.
+includes() {
+    grep -nHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]' "${C_FILES[@]}" |
+        sed -E 's/^([^:]+:[0-9]+):[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"].*/\1:\2/'
+}
+
+# layer_of path: what a file of this folder may include of the project, as an extended regex.
+may_include() {
+    case $1 in
+    core/base/*) echo 'core/base/' ;;
+    core/loop/*) echo 'core/(base|loop)/' ;;
+    core/wire/*) echo 'core/(base|wire)/' ;;
+    core/db/*) echo 'core/(base|loop|db)/' ;;
+    core/kv/*) echo 'core/(base|loop|kv)/' ;;
+    core/bus/*) echo 'core/(base|loop|wire|bus)/' ;;
+    # The pure core of the scheduler: no I/O, no clock, no randomness of its own.
+    scheduler/core/*) echo '(core/base|core/wire/refusal|scheduler/core)' ;;
+    tools/*) echo 'core/base/' ;;
+    tests/*) echo '(core|scheduler|worker|gateway|agent|cli|tests)/' ;;
+    *) echo "(core|${1%%/*})/" ;;
+    esac
+}
+
+check_layers() {
+    local file line path
+    while IFS=: read -r file line path; do
+        case $path in
+        core/* | scheduler/* | worker/* | gateway/* | agent/* | cli/* | tests/*) ;;
+        *) continue ;;
+        esac
+        [[ $path =~ ^$(may_include "$file") ]] || echo "$file:$line: may not include $path"
+    done < <(includes)
+}
+
+# Each library is known by one folder; everything else reads as one language.
+check_doors() {
+    local file line path allowed
+    while IFS=: read -r file line path; do
+        case $path in
+        uv.h | uv/*) allowed='^core/(loop|kv|bus)/' ;;
+        libpq-fe.h | libpq/*) allowed='^core/db/' ;;
+        hiredis/*) allowed='^core/kv/' ;;
+        nng/*) allowed='^core/bus/' ;;
+        protobuf-c/* | *.pb-c.h) allowed='^core/wire/' ;;
+        libwebsockets.h | libwebsockets/*) allowed='^gateway/' ;;
+        cyaml/*) allowed='^worker/' ;;
+        *) continue ;;
+        esac
+        [[ $file =~ $allowed || $file == tests/* ]] ||
+            echo "$file:$line: $path belongs to ${allowed#^}"
+    done < <(includes)
+}
+
+check_include_paths() {
+    grep -nE '#[[:space:]]*include[[:space:]]*"(\.\./|\./|[^/"]+\.h")' "${C_FILES[@]}" |
+        grep -vE '"(sql_query|sql_migration)\.h"' | sed 's/$/  (write the path from the root)/'
+}
+
+check_columns() {
+    awk 'length($0) > 100 { printf "%s:%d: %d columns, 100 fit\n", FILENAME, FNR, length($0) }' \
+        "${C_FILES[@]}"
+}
+
+# SQL lives in sql/; the words in capitals at the begin of a string give it away elsewhere.
+check_sql() {
+    printf '%s\n' "${C_FILES[@]}" | grep -v '^tools/sqlgen' | xargs grep -nE \
+        '"[[:space:]]*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|CREATE|ALTER|DROP|TRUNCATE)[[:space:]]' |
+        sed 's/$/  (move it to sql\/query)/'
+}
+
+# The licence is the first line, or the second one after "#!" and the like.
+check_licence() {
+    local file
+    for file in "${OWN_FILES[@]}"; do
+        [ -f "$file" ] || continue
+        case $file in
+        *.[ch] | *.sh | *.py | *.sql | *.def) ;;
+        */run | */up | */down | */env) ;;
+        *) continue ;;
+        esac
+        [ -s "$file" ] || continue
+        head -2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' ||
+            echo "$file:1: no SPDX line"
+    done
+}
+
+check_leftovers() {
+    local words='TO''DO|FIX''ME|XX''X\b'
+    printf '%s\n' "${OWN_FILES[@]}" | grep -vE '^(LICENSE|.*\.(png|svg|tar|gz))$' |
+        xargs -d '\n' grep -nIwE "$words" 2>/dev/null
+}
+
+# Tests wait for events; the one place that may sleep between looks is tests/lib/wait.py.
+check_sleeps() {
+    find tests -name '*.py' ! -path tests/lib/wait.py -exec grep -nE '\b(time\.)?sleep\(' {} +
+    find tests/unit -name '*.[ch]' -exec grep -nE '\b(u|nano)?sleep\(' {} + 2>/dev/null
+}
+
+check_processes() {
+    printf '%s\n' "${OWN_FILES[@]}" | grep -E '^(tests|tools|deploy|\.ci)/' |
+        grep -vx tools/tidy.sh | xargs -d '\n' grep -nIE '\b(pkill|killall|pgrep)\b' 2>/dev/null
+}
+
+# Every header is the manual of its part and stands alone.
+check_headers() {
+    local build generated=
+    for build in build/dev build/asan build/*/; do
+        [ -f "${build%/}/generated/stint/v1/envelope.pb-c.h" ] && generated=${build%/}/generated && break
+    done
+    if [ -z "$generated" ]; then
+        echo "core/wire/wire.h: nothing is generated yet; build first (cmake --preset dev && ninja -C build/dev)"
+        return
+    fi
+    local header
+    for header in "${C_FILES[@]}"; do
+        [[ $header == *.h && $header != tests/* ]] || continue
+        printf '#include "%s"\n' "$header" |
+            gcc -std=c17 -D_GNU_SOURCE -DSTINT_VERSION='"0"' -fsyntax-only -Wall -Wextra -Werror \
+                -I. -I"$generated" $(pkg-config --cflags libpq hiredis libuv) -x c - >/dev/null 2>&1 ||
+            echo "$header:1: does not compile alone"
+    done
+}
+
+check_guards() {
+    local header guard
+    for header in "${C_FILES[@]}"; do
+        [[ $header == *.h ]] || continue
+        guard=$(tr 'a-z/.-' 'A-Z___' <<<"$header")
+        grep -q "^#ifndef $guard\$" "$header" || echo "$header:1: the guard is not $guard"
+    done
+}
+
+# Documents made from tables say so themselves: "tools/<name> > docs/<name>" in tools/generated.
+check_generated() {
+    [ -f tools/generated ] || return 0
+    local command target
+    while read -r target command; do
+        case $target in '' | '#'*) continue ;; esac
+        diff -q <(eval "$command") "$target" >/dev/null 2>&1 ||
+            echo "$target:1: is not what \"$command\" prints"
+    done <tools/generated
+}
+
+CHECKS="layers doors include_paths columns sql licence leftovers sleeps processes headers guards generated"
+for arg in "$@"; do
+    if [ "$arg" = --help ] || [ "$arg" = -h ] || ! declare -F "check_$arg" >/dev/null; then
+        sed -n '3,9s/^# \{0,1\}//p' "$0"
+        echo "checks: $CHECKS"
+        [ "$arg" = --help ] || [ "$arg" = -h ] && exit 0
+        exit 64
+    fi
+done
+
+passed=0 failed=0
+for name in ${*:-$CHECKS}; do
+    found=$("check_$name")
+    if [ -z "$found" ]; then
+        passed=$((passed + 1))
+        echo "ok    $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name"
+        sed 's/^/      /' <<<"$found"
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
