@@ -165,7 +165,6 @@ CREATE TABLE jobs (
     attempt integer NOT NULL DEFAULT 0,
     -- The lease itself is the worker's (workers.lease_until); the job names the holder.
     worker_id uuid,
-    not_before timestamptz,
     -- The workspace counts against the cap as of this job's last change (rule 5).
     holds_compute boolean NOT NULL DEFAULT false,
     error text NOT NULL DEFAULT '',

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.c - agents as the brain sees them: whose session is where, is the app at rest, and messages
+ * on their way.
+ */
+#include "core/base/cleanup.h"
+#include "scheduler/core/model.h"
+
+#define SEND_MS_MAX 30000
+
+void agent_set_resting(struct core *c, struct agent *a, bool resting)
+{
+    list_unlink(&a->rest_link);
+    a->resting = resting;
+    if (!resting)
+        return;
+    a->rests_since_ms = c->now_ms;
+    list_append(&c->resting, &a->rest_link);
+}
+
+void agent_begin(struct core *c, struct task *t, const struct uuid *id, const struct uuid *token)
+{
+    agent_end(c, t);
+    struct agent *a = mem_alloc(sizeof(*a));
+    a->id = *id;
+    a->token = *token;
+    a->task = t;
+    t->agent = a;
+    map_put(&c->agents, &a->id, a);
+}
+
+void agent_end(struct core *c, struct task *t)
+{
+    struct agent *a = t->agent;
+    if (a == NULL)
+        return;
+    if (a->session != NULL)
+        *vec_push(&a->session->outbox.revoked) = a->id;
+    list_unlink(&a->rest_link);
+    map_remove(&c->agents, &a->id);
+    t->agent = NULL;
+    free(a);
+}
+
+void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,
+    const struct uuid *token, void *ticket)
+{
+    struct agent *a = map_get(&c->agents, agent_id);
+    struct worker *w = map_get(&c->workers, worker_id);
+    struct reply r = {.ticket = ticket, .kind = REPLY_AGENT_OPENED, .code = REFUSAL_TOKEN_UNKNOWN};
+    if (a != NULL && uuid_eq(&a->token, token)) {
+        a->session = w;
+        r.code = REFUSAL_NONE;
+        r.watermark_of = a->id;
+        task_mark_changed(c, a->task);
+    }
+    *vec_push(&c->out->replies) = r;
+}
+
+/* ---- what it says ---- */
+
+static enum lifecycle_phase phase_of(const char *lifecycle)
+{
+    static const char *const starting[] = {"created", "starting"};
+    static const char *const ready[] = {"ready", "start_timeout", "start_error"};
+    for (size_t i = 0; i < COUNT(starting); i++)
+        if (strcmp(lifecycle, starting[i]) == 0)
+            return PHASE_STARTING;
+    for (size_t i = 0; i < COUNT(ready); i++)
+        if (strcmp(lifecycle, ready[i]) == 0)
+            return PHASE_READY;
+    return PHASE_ENDING;
+}
+
+void core_agent_said(
+    struct core *c, const struct uuid *agent_id, const char *state, const char *lifecycle)
+{
+    struct agent *a = map_get(&c->agents, agent_id);
+    if (a == NULL)
+        return;
+    if (lifecycle != NULL)
+        a->phase = phase_of(lifecycle);
+    if (state != NULL) {
+        bool resting = strcmp(state, "working") != 0;
+        if (resting != a->resting)
+            agent_set_resting(c, a, resting);
+    }
+}
+
+void core_app_status(struct core *c, const struct uuid *agent_id, const char *slug,
+    const char *state, const char *message, const char *uri, void *ticket)
+{
+    struct agent *a = map_get(&c->agents, agent_id);
+    if (a == NULL || strcmp(slug, a->task->app_slug) != 0) {
+        core_reply(c, ticket, a == NULL ? REFUSAL_TOKEN_UNKNOWN : REFUSAL_SLUG_UNKNOWN);
+        return;
+    }
+    *vec_push(&c->out->statuses) = (struct row_status){.agent_id = *agent_id,
+        .seq = --a->status_seq,
+        .slug = a->task->app_slug,
+        .state = effects_strdup(c->out, state),
+        .message = effects_strdup(c->out, message),
+        .uri = effects_strdup(c->out, uri)};
+    task_mark_changed(c, a->task);
+    core_agent_said(c, agent_id, state, NULL);
+    core_reply(c, ticket, REFUSAL_NONE);
+}
+
+/* ---- messages for it ---- */
+
+/* May the task's app get a message now?  By the task's status, the first part that is not active. */
+static enum refusal may_send(const struct task *t)
+{
+    const struct job *j = &t->job;
+    if (j->kind != JOB_START)
+        return j->state == JOB_SUCCEEDED ? REFUSAL_TASK_PAUSED : REFUSAL_TASK_NOT_ACTIVE;
+    if (j->state == JOB_PENDING)
+        return REFUSAL_TASK_PENDING;
+    if (j->state == JOB_RUNNING)
+        return REFUSAL_TASK_INITIALIZING;
+    if (j->state != JOB_SUCCEEDED)
+        return REFUSAL_TASK_NOT_ACTIVE;
+    if (t->agent == NULL)
+        return REFUSAL_NO_APP;
+    if (t->agent->phase == PHASE_STARTING)
+        return REFUSAL_TASK_INITIALIZING;
+    if (t->agent->phase == PHASE_ENDING)
+        return REFUSAL_TASK_NOT_ACTIVE;
+    return t->agent->session != NULL ? REFUSAL_NONE : REFUSAL_APP_UNREACHABLE;
+}
+
+void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *send_id,
+    const char *content, void *ticket)
+{
+    struct task *t = map_get(&c->tasks, task_id);
+    struct send *s = map_get(&c->sends, send_id);
+    if (s != NULL) { /* asked again while under way: the newer asker gets the answer */
+        core_reply(c, s->ticket, REFUSAL_OVERLOADED);
+        s->ticket = ticket;
+        return;
+    }
+    enum refusal refusal = t == NULL || t->deleted ? REFUSAL_TASK_UNKNOWN : may_send(t);
+    if (refusal != REFUSAL_NONE) {
+        core_reply(c, ticket, refusal);
+        return;
+    }
+    s = mem_alloc(sizeof(*s));
+    *s = (struct send){*send_id, t->agent->id, ticket, c->now_ms + SEND_MS_MAX};
+    map_put(&c->sends, send_id, s);
+    *vec_push(&t->agent->session->outbox.messages) =
+        (struct agent_message){t->agent->id, *send_id, mem_strdup(content)};
+}
+
+void core_send_result(
+    struct core *c, const struct uuid *send_id, enum refusal code, const char *detail)
+{
+    struct send *s = map_remove(&c->sends, send_id);
+    if (s == NULL)
+        return;
+    core_reply(c, s->ticket, code);
+    if (detail != NULL && detail[0] != '\0')
+        c->out->replies.v[c->out->replies.n - 1].detail = effects_strdup(c->out, detail);
+    free(s);
+}
+
+void agent_tick_sends(struct core *c)
+{
+    uuid_vec late = {0};
+    struct send *s;
+    for (size_t i = 0; (s = map_next(&c->sends, &i)) != NULL;)
+        if (s->until_ms <= c->now_ms)
+            *vec_push(&late) = s->id;
+    for (size_t i = 0; i < late.n; i++)
+        core_send_result(c, &late.v[i], REFUSAL_APP_UNREACHABLE, "No answer from the agent.");
+    vec_done(&late);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.h - the brain: tasks, the cap, the queue, leases.  No I/O, no clock, no randomness of its own.
+ *
+ * Events go in by the functions below; effects (effects.h) come out by core_take_effects().  The
+ * core changes its memory at once and trusts that the effects are committed; when a commit fails,
+ * whoever runs the core throws it away and loads a new one from Postgres (rule 2).  So everything
+ * here may be forgotten at any instant, and nothing may be said before it is committed.
+ *
+ * Time is handed in by core_set_now(): monotonic milliseconds, whatever their origin.  Tickets are
+ * opaque to the core: whoever asked; each is answered at most once, by a reply or a dispatch.
+ * Strings in requests are borrowed during the call.
+ *
+ * One thread.  Used by the scheduler, by its unit tests, and by simulations.
+ */
+#ifndef SCHEDULER_CORE_CORE_H
+#define SCHEDULER_CORE_CORE_H
+
+#include "scheduler/core/effects.h"
+
+struct core;
+
+enum cap_policy { CAP_QUEUE, CAP_REJECT };
+
+struct core_conf {
+    int64_t cap;       /* tasks that may hold compute at once */
+    int64_t queue_max; /* starts that may wait */
+    int64_t lease_ms;  /* silence after which a worker's jobs are given to others */
+    int64_t attempts_max;
+    int64_t retry_ms; /* first pause before another try; doubles, up to 30 s */
+    int64_t make_room_grace_ms;
+    bool make_room;
+    enum cap_policy cap_policy;
+    void (*random)(void *data, size_t n);
+};
+
+struct core *core_new(const struct core_conf *conf);
+void core_free(struct core *c);
+
+/* Before each round of events. */
+void core_set_now(struct core *c, int64_t mono_ms);
+
+/* After each round: plan (who starts next), then hand out everything that has gathered since the
+ * last call.  `ret` is cleared first. */
+void core_take_effects(struct core *c, struct effects *ret);
+
+/* A tick, every 100 ms or so: held polls, silent workers, retries, make-room. */
+void core_tick(struct core *c);
+
+/* ---- requests of gateways ---- */
+
+struct task_create {
+    struct uuid task_id, organization_id, owner_id, initiator_id, template_id, version_id, file_id;
+    const char *provisioner, *app_slug, *owner_name, *template_name; /* app_slug "": no agent */
+    const char *name, *display_name, *prompt;
+    int32_t priority;
+};
+void core_task_create(struct core *c, const struct task_create *r, void *ticket);
+
+enum task_verb { TASK_PAUSE = 1, TASK_RESUME = 2, TASK_DELETE = 3, TASK_UPDATE_INPUT = 4 };
+void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
+    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket);
+
+void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *send_id,
+    const char *content, void *ticket);
+
+void core_app_status(struct core *c, const struct uuid *agent_id, const char *slug,
+    const char *state, const char *message, const char *uri, void *ticket);
+
+struct template_import {
+    struct uuid version_id, job_id, organization_id, initiator_id, file_id;
+    const char *provisioner;
+};
+void core_template_import(struct core *c, const struct template_import *r, void *ticket);
+
+struct queue_place {
+    uint32_t position; /* 0: does not wait */
+    uint64_t eta_ms;   /* 0: cannot be told */
+};
+struct queue_place core_queue_place(struct core *c, const struct uuid *task_id);
+
+struct core_counts {
+    size_t tasks, holding, waiting, workers, jobs_running, sessions;
+    int64_t oldest_wait_ms;
+    uint64_t stale_results, leases_lost, retries, made_room;
+};
+struct core_counts core_counts(const struct core *c);
+
+/* ---- requests of workers ---- */
+
+struct worker_poll {
+    struct uuid worker_id;
+    const char *name, *host, *version;
+    const char *provisioners; /* comma-separated */
+    int32_t slots, free_slots;
+    bool draining;
+    bool knows_us; /* it has heard of this leader's epoch */
+    bool sessions_complete;
+    const struct job_ref *running;
+    size_t n_running;
+    const struct uuid *sessions, *closed;
+    size_t n_sessions, n_closed;
+};
+/* Held until there is work, or until the tick after a second. */
+void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket);
+
+enum job_outcome { /* values match Stint__V1__JobOutcome */
+    OUTCOME_SUCCEEDED = 1,
+    OUTCOME_FAILED = 2,
+    OUTCOME_FAILED_FOR_GOOD = 3,
+    OUTCOME_CANCELED = 4,
+    OUTCOME_HANDED_BACK = 5,
+};
+struct job_result {
+    struct job_ref job;
+    enum job_outcome outcome;
+    const char *error, *host;
+    bool clean;
+    bool has_ai_task; /* imports */
+    const char *app_slug;
+    const struct row_log *logs; /* id: the worker's number of the line */
+    size_t n_logs;
+};
+/* One by one; `ticket` NULL for all but the last of a request. */
+void core_job_result(struct core *c, const struct uuid *worker_id, const struct job_result *r);
+/* All results of a request are in: answer it. */
+void core_answer(struct core *c, void *ticket, enum refusal code);
+
+void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,
+    const struct uuid *token, void *ticket);
+void core_send_result(
+    struct core *c, const struct uuid *send_id, enum refusal code, const char *detail);
+
+/* ---- from ingest, after its commit ---- */
+
+/* The agent's app now is in `state` (or NULL), its life cycle in `lifecycle` (or NULL). */
+void core_agent_said(
+    struct core *c, const struct uuid *agent_id, const char *state, const char *lifecycle);
+
+/* ---- loading, before the first event ---- */
+
+struct load_task {
+    struct uuid id, organization_id, owner_id, template_id, version_id, workspace_id;
+    struct uuid file_id, build_id, job_id, worker_id;
+    struct uuid agent_id, agent_token; /* of the newest start build */
+    const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
+    const char *app_state, *lifecycle, *error;
+    int32_t build_number, priority, attempt;
+    int64_t token, status_seq;
+    enum job_kind kind;
+    enum job_state state;
+    bool deleted, holds_compute, cancel_requested;
+};
+void core_load_task(struct core *c, const struct load_task *t);
+
+struct load_import {
+    struct uuid job_id, version_id, organization_id, file_id, worker_id;
+    const char *provisioner;
+    enum job_state state;
+    int64_t token;
+    int32_t attempt;
+};
+void core_load_import(struct core *c, const struct load_import *i);
+
+/* A worker with a lease: it keeps its jobs until the lease is over. */
+void core_load_worker(struct core *c, const struct uuid *id, const char *name, const char *host,
+    const char *provisioners, int64_t lease_left_ms);
+
+/* All is loaded: take up what was left (clean-ups, jobs whose workers are unknown). */
+void core_load_done(struct core *c);
+
+#endif

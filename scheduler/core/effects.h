@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * effects.h - what the core wants done: rows to write, then things to say.
+ *
+ * One `struct effects` is one batch.  The store writes all rows in one transaction (rule 1: commit,
+ * then speak) and only after the commit are replies and dispatches released and changes published.
+ * If the commit fails, nothing of it is said.
+ *
+ * Strings are borrowed: from the batch's own arena, or from the core, which keeps what a batch names
+ * until the next one is taken.  The store therefore packs the rows at once.
+ */
+#ifndef SCHEDULER_CORE_EFFECTS_H
+#define SCHEDULER_CORE_EFFECTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/uuid.h"
+#include "core/base/vec.h"
+#include "core/wire/wire.h"
+#include "scheduler/core/job_state.h"
+
+/* Values match Stint__V1__JobKind; names are those of the SQL type job_kind. */
+enum job_kind { JOB_START = 1, JOB_STOP = 2, JOB_DELETE = 3, JOB_IMPORT = 4 };
+const char *job_kind_name(enum job_kind kind);
+
+/* ---- rows ---- */
+
+struct row_task_new {
+    struct uuid id, organization_id, owner_id, workspace_id, template_id, version_id;
+    const char *name, *display_name, *prompt, *provisioner;
+};
+
+/* A build with its job, and its agent and app where the template has one. */
+struct row_build_new {
+    struct uuid id, workspace_id, task_id, organization_id, initiator_id, version_id, job_id;
+    struct uuid agent_id, agent_token, app_id; /* nil: none */
+    int32_t number, priority;
+    enum job_kind kind;
+    enum job_state job_state;
+    bool holds_compute;
+    const char *reason, *provisioner, *app_slug;
+};
+
+/* A job without a build of its own: an import, or the clean-up after a failed start. */
+struct row_job_new {
+    struct uuid id, organization_id, initiator_id, build_id, version_id;
+    enum job_kind kind;
+    const char *provisioner;
+};
+
+struct row_job {
+    struct uuid id, worker_id;
+    enum job_state state;
+    int64_t token, token_was; /* the write is fenced by token_was (rule 3) */
+    int32_t attempt;
+    bool holds_compute, cancel_requested;
+    const char *error;
+};
+
+/* What a workspace's row says about its newest build. */
+struct row_workspace {
+    struct uuid id, latest_build_id, latest_agent_id;
+    int32_t build_number;
+    const char *host; /* NULL: none yet */
+    bool deleted;
+};
+
+struct row_task_change {
+    struct uuid id;
+    bool deleted;
+    const char *prompt; /* NULL: as it was */
+};
+
+struct row_version_done {
+    struct uuid id;
+    bool has_ai_task;
+    const char *app_slug;
+};
+
+struct row_worker {
+    struct uuid id;
+    const char *name, *host, *version, *state;
+    const char *provisioners; /* comma-separated */
+    int32_t slots;
+    int64_t lease_left_ms;
+};
+
+struct row_status {
+    struct uuid agent_id;
+    int64_t seq;
+    const char *slug, *state, *message, *uri;
+};
+
+struct row_log {
+    struct uuid job_id;
+    int64_t id, at_us;
+    const char *level, *stage, *output;
+};
+
+struct row_audit {
+    struct uuid actor_id, resource_id;
+    const char *action, *resource_type;
+};
+
+/* ---- said after the commit ---- */
+
+enum reply_kind { REPLY_STATUS, REPLY_TASK, REPLY_AGENT_OPENED };
+
+struct reply {
+    void *ticket;
+    enum reply_kind kind;
+    enum refusal code;
+    const char *detail; /* NULL: the refusal's own */
+    struct uuid task_id, workspace_id, build_id;
+    struct uuid watermark_of; /* REPLY_AGENT_OPENED: read this agent's watermark */
+};
+
+struct job_ref {
+    struct uuid id;
+    int64_t token;
+};
+
+/* All of JobSpec but the prompt, which the store reads from Postgres when `wants_prompt`. */
+struct job_spec {
+    struct uuid job_id, version_id, file_id, build_id, workspace_id, task_id, owner_id;
+    struct uuid agent_id, agent_token;
+    int64_t token;
+    enum job_kind kind;
+    int32_t attempt, build_number;
+    bool wants_prompt;
+    const char *provisioner, *workspace_name, *owner_name, *app_slug, *template_name;
+};
+
+struct agent_message {
+    struct uuid agent_id, send_id;
+    char *content; /* owned */
+};
+
+typedef VEC(struct job_spec) job_spec_vec;
+typedef VEC(struct job_ref) job_ref_vec;
+typedef VEC(struct agent_message) agent_message_vec;
+typedef VEC(struct uuid) uuid_vec;
+
+/* The answer to a worker's poll. */
+struct work {
+    job_spec_vec jobs;
+    job_ref_vec cancels, abandons;
+    agent_message_vec messages;
+    uuid_vec revoked;
+    bool resync;
+};
+bool work_is_empty(const struct work *w);
+void work_done(struct work *w);
+
+struct dispatch {
+    void *ticket;
+    struct work work;
+};
+
+struct effects {
+    VEC(struct row_task_new) tasks_new;
+    VEC(struct row_build_new) builds_new;
+    VEC(struct row_job_new) jobs_new;
+    VEC(struct row_job) jobs;
+    VEC(struct row_workspace) workspaces;
+    VEC(struct row_task_change) tasks;
+    VEC(struct row_version_done) versions;
+    VEC(struct row_worker) workers;
+    VEC(struct row_status) statuses;
+    VEC(struct row_log) logs;
+    VEC(struct row_audit) audits;
+
+    VEC(struct reply) replies;
+    VEC(struct dispatch) dispatches;
+    uuid_vec changed; /* tasks whose reading has changed */
+
+    VEC(char *) arena;
+};
+
+void effects_clear(struct effects *e); /* ready for use again, memory kept */
+void effects_done(struct effects *e);
+/* A copy that lives as long as the batch; NULL stays NULL. */
+const char *effects_strdup(struct effects *e, const char *s);
+/* There is something to commit. */
+bool effects_have_rows(const struct effects *e);
+bool effects_are_empty(const struct effects *e);
+
+#endif

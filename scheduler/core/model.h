@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model.h - the objects inside the core.  Seen by scheduler/core/ alone.
+ *
+ * A task and its workspace are one object: they are born together, and the object lives until the
+ * workspace's delete build has succeeded.  Of the builds only the newest is kept, with its job.
+ * Every change of a row is marked (job_mark, task_mark_workspace) and written once per batch, as
+ * the object then stands.
+ */
+#ifndef SCHEDULER_CORE_MODEL_H
+#define SCHEDULER_CORE_MODEL_H
+
+#include "core/base/list.h"
+#include "core/base/map.h"
+#include "core/base/text.h"
+#include "scheduler/core/core.h"
+
+struct lane;
+struct pool;
+
+struct owner {
+    struct uuid id;
+    const char *name;
+    size_t holding; /* of its tasks, how many hold compute */
+    VEC(struct lane *) lanes;
+};
+
+struct version {
+    struct uuid id, file_id;
+    const char *template_name;
+};
+
+struct worker {
+    struct uuid id;
+    const char *name, *host, *version;
+    char *provisioners;
+    int32_t slots;
+    int32_t free_slots; /* as of the held poll, less what was given since */
+    bool draining;
+    bool known;          /* has spoken to this leader */
+    void *ticket;        /* the held poll, NULL: none */
+    int64_t hold_until_ms;
+    int64_t seen_at_ms;
+    int64_t row_at_ms; /* when its row was last written */
+    struct list jobs;  /* leased to it */
+    struct work outbox;
+};
+
+struct job {
+    struct uuid id;
+    enum job_kind kind;
+    enum job_state state;
+    int64_t token, token_was; /* token_was: as Postgres has it */
+    int32_t attempt, priority;
+    bool holds_compute;
+    bool cancel_requested;
+    bool dirty;
+    bool named; /* mentioned by the poll at hand */
+    int64_t cancel_sent_ms;
+    int64_t ready_at_ms;  /* a retry waits until then */
+    int64_t waiting_since_ms;
+    uint64_t seq; /* age in the queue */
+    uint32_t position;
+    struct worker *worker;
+    struct task *task; /* NULL: an import */
+    struct pool *pool;
+    struct lane *lane;   /* while it waits for the cap */
+    struct list link;    /* worker->jobs, lane->jobs, pool->urgent or core->retries */
+    char *error;         /* owned */
+};
+
+enum lifecycle_phase { PHASE_STARTING, PHASE_READY, PHASE_ENDING };
+
+struct agent {
+    struct uuid id, token;
+    struct task *task;
+    struct worker *session; /* NULL: not connected */
+    enum lifecycle_phase phase;
+    bool resting; /* complete, idle or failure: the app has nothing to do */
+    int64_t rests_since_ms;
+    int64_t status_seq; /* last number given to a status that came over REST; <= 0 */
+    struct list rest_link;
+};
+
+struct task {
+    struct uuid id, workspace_id, organization_id, template_id;
+    struct uuid build_id;
+    struct owner *owner;
+    struct version *version;
+    struct agent *agent; /* of the newest start build; NULL: none */
+    const char *provisioner, *app_slug, *host;
+    int32_t build_number, priority;
+    bool deleted;
+    bool workspace_dirty, workspace_deleted;
+    bool changed; /* named in this batch's changes */
+    char name[TASK_NAME_MAX + 1];
+    struct job job;      /* of the newest build */
+    struct job *cleanup; /* after a failed start that may still hold compute */
+};
+
+struct import {
+    struct job job;
+    struct uuid version_id, organization_id, file_id;
+    const char *provisioner;
+};
+
+/* A message on its way to an app: somebody waits for what becomes of it. */
+struct send {
+    struct uuid id, agent_id;
+    void *ticket;
+    int64_t until_ms;
+};
+
+/* Starts of one owner and priority in one pool, oldest first. */
+struct lane {
+    struct owner *owner;
+    struct pool *pool;
+    int32_t priority;
+    size_t heap_at;
+    struct list jobs;
+};
+
+/* Lanes of one priority as a heap: the owner that holds least, then the oldest job, is on top. */
+struct level {
+    int32_t priority;
+    VEC(struct lane *) heap;
+};
+
+/* Jobs that the same workers can take. */
+struct pool {
+    const char *provisioner, *host; /* host NULL: any */
+    struct list urgent;             /* stops, deletes, imports, retries that hold compute already */
+    VEC(struct level *) levels;     /* highest priority first */
+    size_t n_waiting;               /* in the levels */
+};
+
+struct core {
+    struct core_conf conf;
+    int64_t now_ms;
+    uint64_t next_seq;
+    size_t n_holding, n_waiting;
+
+    struct map tasks, names, jobs, agents, workers, owners, versions, sends;
+    VEC(struct pool *) pools;
+    VEC(char *) words; /* interned */
+    struct list retries; /* pending jobs whose time has not come */
+    struct list resting; /* agents, longest rest first */
+
+    VEC(struct job *) dirty_jobs;
+    VEC(struct task *) dirty_workspaces;
+    VEC(struct task *) forgotten; /* freed when the next batch is taken */
+    VEC(struct job *) over;       /* imports and clean-ups, likewise */
+
+    uint64_t queue_version;  /* changes whenever positions may have */
+    uint64_t placed_version; /* of the positions at hand */
+    int64_t placed_at_ms;
+    int64_t last_start_ms;
+    double start_interval_ms; /* between starts while others waited; moving average */
+
+    struct core_counts counts;
+    struct effects *out; /* what gathers */
+};
+
+/* ---- core.c: small things everybody needs ---- */
+
+/* The one copy of a short word (provisioner, host, slug, name of an owner or template). */
+const char *core_intern(struct core *c, const char *s);
+struct uuid core_uuid(struct core *c);
+void core_reply(struct core *c, void *ticket, enum refusal code);
+void core_reply_task(struct core *c, void *ticket, enum refusal code, const struct task *t);
+void core_audit(struct core *c, const struct uuid *actor, const char *action,
+    const char *resource_type, const struct uuid *resource);
+struct owner *core_owner(struct core *c, const struct uuid *id, const char *name);
+struct version *core_version(
+    struct core *c, const struct uuid *id, const struct uuid *file_id, const char *template_name);
+/* Key of the map of workspace names: one owner, case-insensitively. */
+struct uuid core_name_key(const struct uuid *owner_id, const char *name);
+
+void task_mark_changed(struct core *c, struct task *t);
+void task_mark_workspace(struct core *c, struct task *t);
+void job_mark(struct core *c, struct job *j);
+
+/* ---- queue.c ---- */
+
+struct pool *queue_pool(struct core *c, const char *provisioner, const char *host);
+/* A pending job gets in line; urgent or by the cap, as it is. */
+void queue_add(struct core *c, struct job *j);
+void queue_remove(struct core *c, struct job *j);
+/* Give waiting jobs to workers with room, within the cap. */
+void queue_plan(struct core *c);
+/* The number of an owner's tasks that hold compute has changed: its lanes move. */
+void queue_owner_changed(struct core *c, struct owner *o);
+void queue_done(struct core *c);
+
+/* ---- job.c ---- */
+
+/* The only writer of job->state.  Asserts that the transition is legal. */
+void job_move(struct core *c, struct job *j, enum job_event event);
+/* Rule 5: the one place where the cap's count changes. */
+void job_set_holds(struct core *c, struct job *j, bool holds);
+void job_lease(struct core *c, struct job *j, struct worker *w);
+/* Its worker fell silent. */
+void job_expire(struct core *c, struct job *j);
+void job_retry_due(struct core *c);
+void job_start_cleanup(struct core *c, struct task *t);
+struct job *job_new_import(struct core *c, const struct load_import *i);
+struct job_spec job_spec_of(const struct job *j);
+void job_set_error(struct job *j, const char *error);
+
+/* ---- task.c ---- */
+
+/* A build becomes the task's newest one and its job gets in line. */
+void task_begin_build(struct core *c, struct task *t, const struct uuid *build_id,
+    enum job_kind kind, const char *reason, const struct uuid *initiator_id);
+/* The job of the newest build is over. */
+void task_build_over(struct core *c, struct task *t);
+void task_pause_to_make_room(struct core *c);
+void task_forget(struct core *c, struct task *t);
+void task_free(struct task *t);
+
+/* ---- agent.c ---- */
+
+void agent_begin(struct core *c, struct task *t, const struct uuid *id, const struct uuid *token);
+/* A later build supersedes it, or its workspace is gone. */
+void agent_end(struct core *c, struct task *t);
+void agent_set_resting(struct core *c, struct agent *a, bool resting);
+void agent_tick_sends(struct core *c);
+
+/* ---- worker.c ---- */
+
+void worker_flush(struct core *c);
+void worker_tick(struct core *c);
+void worker_free(struct worker *w);
+bool worker_can(const struct worker *w, const struct pool *p);
+
+#endif

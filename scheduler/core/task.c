@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task.c - what people ask of tasks, and the builds that follow from it.
+ *
+ *   create ─> start build ─> (queue) ─> active ─> stop build ─> paused ─> start build ─> …
+ *                                          └──────────┴── delete build ─> forgotten
+ *
+ * A request that comes twice finds what the first one did, by its task or build id, and gets the
+ * same answer.
+ */
+#include <assert.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "scheduler/core/model.h"
+
+static const struct uuid nobody;
+
+void task_free(struct task *t)
+{
+    if (t == NULL)
+        return;
+    free(t->job.error);
+    if (t->cleanup != NULL)
+        free(t->cleanup->error);
+    free(t->cleanup);
+    free(t->agent);
+    free(t);
+}
+
+/* The workspace is gone: nothing of the task is needed any more. */
+void task_forget(struct core *c, struct task *t)
+{
+    struct uuid key = core_name_key(&t->owner->id, t->name);
+    if (map_get(&c->names, &key) == t)
+        map_remove(&c->names, &key);
+    agent_end(c, t);
+    map_remove(&c->tasks, &t->id);
+    *vec_push(&c->forgotten) = t;
+}
+
+/* ---- builds ---- */
+
+static void row_of_build(
+    struct core *c, const struct task *t, const char *reason, const struct uuid *initiator_id)
+{
+    const struct job *j = &t->job;
+    struct row_build_new row = {.id = t->build_id,
+        .workspace_id = t->workspace_id,
+        .task_id = t->id,
+        .organization_id = t->organization_id,
+        .initiator_id = *initiator_id,
+        .version_id = t->version->id,
+        .job_id = j->id,
+        .number = t->build_number,
+        .priority = j->priority,
+        .kind = j->kind,
+        .job_state = j->state,
+        .holds_compute = j->holds_compute,
+        .reason = reason,
+        .provisioner = t->provisioner,
+        .app_slug = t->app_slug};
+    if (j->kind == JOB_START && t->agent != NULL) {
+        row.agent_id = t->agent->id;
+        row.agent_token = t->agent->token;
+        row.app_id = core_uuid(c);
+    }
+    *vec_push(&c->out->builds_new) = row;
+}
+
+void task_begin_build(struct core *c, struct task *t, const struct uuid *build_id,
+    enum job_kind kind, const char *reason, const struct uuid *initiator_id)
+{
+    struct job *j = &t->job;
+    bool holds = j->holds_compute;
+    bool nothing_there = kind != JOB_START && t->host == NULL;
+    assert(t->build_number == 0 || job_state_is_over(j->state));
+    free(j->error);
+    *j = (struct job){.id = core_uuid(c),
+        .kind = kind,
+        .state = nothing_there ? JOB_SUCCEEDED : JOB_PENDING,
+        .priority = t->priority,
+        .holds_compute = holds,
+        .task = t,
+        .pool = queue_pool(c, t->provisioner, t->host)};
+    t->build_id = *build_id;
+    t->build_number++;
+    if (kind == JOB_START && t->app_slug != NULL) {
+        struct uuid agent_id = core_uuid(c), token = core_uuid(c);
+        agent_begin(c, t, &agent_id, &token);
+    }
+    row_of_build(c, t, reason, initiator_id);
+    if (t->build_number > 1)
+        task_mark_workspace(c, t);
+    task_mark_changed(c, t);
+    if (nothing_there) { /* it never got as far as a host: a word suffices */
+        task_build_over(c, t);
+        return;
+    }
+    map_put(&c->jobs, &j->id, j);
+    queue_add(c, j);
+}
+
+void task_build_over(struct core *c, struct task *t)
+{
+    struct job *j = &t->job;
+    if (j->kind == JOB_DELETE && j->state == JOB_SUCCEEDED) {
+        t->workspace_deleted = true;
+        task_mark_workspace(c, t);
+        task_forget(c, t);
+        return;
+    }
+    if (j->kind == JOB_START && j->state != JOB_SUCCEEDED && j->holds_compute)
+        job_start_cleanup(c, t);
+}
+
+/* ---- create ---- */
+
+static enum refusal may_start_another(const struct core *c)
+{
+    if ((int64_t)c->n_waiting >= c->conf.queue_max)
+        return REFUSAL_QUEUE_FULL;
+    if (c->conf.cap_policy == CAP_REJECT &&
+        (int64_t)(c->n_holding + c->n_waiting) >= c->conf.cap)
+        return REFUSAL_CAP_REACHED;
+    return REFUSAL_NONE;
+}
+
+static struct task *task_new(struct core *c, const struct task_create *r)
+{
+    struct task *t = mem_alloc(sizeof(*t));
+    t->id = r->task_id;
+    t->workspace_id = core_uuid(c);
+    t->organization_id = r->organization_id;
+    t->template_id = r->template_id;
+    t->owner = core_owner(c, &r->owner_id, r->owner_name);
+    t->version = core_version(c, &r->version_id, &r->file_id, r->template_name);
+    t->provisioner = core_intern(c, r->provisioner);
+    t->app_slug = r->app_slug != NULL && r->app_slug[0] != '\0' ? core_intern(c, r->app_slug) : NULL;
+    t->priority = r->priority;
+    memcpy(t->name, r->name, strnlen(r->name, TASK_NAME_MAX));
+    map_put(&c->tasks, &t->id, t);
+    return t;
+}
+
+void core_task_create(struct core *c, const struct task_create *r, void *ticket)
+{
+    struct task *t = map_get(&c->tasks, &r->task_id);
+    if (t != NULL) {
+        core_reply_task(c, ticket, REFUSAL_NONE, t);
+        return;
+    }
+    struct uuid key = core_name_key(&r->owner_id, r->name);
+    enum refusal refusal =
+        map_get(&c->names, &key) != NULL ? REFUSAL_NAME_TAKEN : may_start_another(c);
+    if (refusal != REFUSAL_NONE) {
+        core_reply_task(c, ticket, refusal, NULL);
+        return;
+    }
+    t = task_new(c, r);
+    map_put(&c->names, &key, t);
+    *vec_push(&c->out->tasks_new) = (struct row_task_new){.id = t->id,
+        .organization_id = t->organization_id,
+        .owner_id = t->owner->id,
+        .workspace_id = t->workspace_id,
+        .template_id = t->template_id,
+        .version_id = t->version->id,
+        .name = t->name,
+        .display_name = effects_strdup(c->out, r->display_name),
+        .prompt = effects_strdup(c->out, r->prompt),
+        .provisioner = t->provisioner};
+    struct uuid build_id = core_uuid(c);
+    task_begin_build(c, t, &build_id, JOB_START, "initiator", &r->initiator_id);
+    core_audit(c, &r->initiator_id, "create", "task", &t->id);
+    core_reply_task(c, ticket, REFUSAL_NONE, t);
+}
+
+/* ---- pause, resume, delete, new input ---- */
+
+struct command {
+    const struct uuid *initiator_id, *build_id;
+    const char *input;
+};
+
+static bool build_is_active(const struct task *t)
+{
+    return !job_state_is_over(t->job.state);
+}
+
+static enum refusal pause(struct core *c, struct task *t, const struct command *cmd)
+{
+    if (build_is_active(t))
+        return REFUSAL_BUILD_ACTIVE;
+    task_begin_build(c, t, cmd->build_id, JOB_STOP, "task_manual_pause", cmd->initiator_id);
+    core_audit(c, cmd->initiator_id, "pause", "task", &t->id);
+    return REFUSAL_NONE;
+}
+
+/* A clean-up that has not begun gives way: the start converges by itself (rule 6). */
+static bool cleanup_gives_way(struct core *c, struct task *t)
+{
+    struct job *j = t->cleanup;
+    if (j == NULL)
+        return true;
+    if (j->state != JOB_PENDING)
+        return false;
+    queue_remove(c, j);
+    job_move(c, j, JOB_CANCEL);
+    map_remove(&c->jobs, &j->id);
+    t->cleanup = NULL;
+    *vec_push(&c->over) = j;
+    return true;
+}
+
+static enum refusal resume(struct core *c, struct task *t, const struct command *cmd)
+{
+    if (t->job.kind == JOB_START && t->job.state == JOB_SUCCEEDED)
+        return REFUSAL_ALREADY_RUNNING;
+    if (build_is_active(t))
+        return REFUSAL_BUILD_ACTIVE;
+    enum refusal refusal = t->job.holds_compute ? REFUSAL_NONE : may_start_another(c);
+    if (refusal != REFUSAL_NONE)
+        return refusal;
+    if (!cleanup_gives_way(c, t))
+        return REFUSAL_BUILD_ACTIVE;
+    task_begin_build(c, t, cmd->build_id, JOB_START, "task_resume", cmd->initiator_id);
+    core_audit(c, cmd->initiator_id, "resume", "task", &t->id);
+    return REFUSAL_NONE;
+}
+
+/* A task that still waits for its turn can go at once; anything under way must end first. */
+static bool waiting_gives_way(struct core *c, struct task *t)
+{
+    struct job *j = &t->job;
+    if (!build_is_active(t))
+        return cleanup_gives_way(c, t);
+    if (j->state != JOB_PENDING || j->kind == JOB_DELETE)
+        return false;
+    queue_remove(c, j);
+    job_move(c, j, JOB_CANCEL);
+    map_remove(&c->jobs, &j->id);
+    return true;
+}
+
+/* The canceled job's row goes out now: the object is about to hold the delete build's job. */
+static void write_job_now(struct core *c, struct task *t)
+{
+    struct job *j = &t->job;
+    if (!j->dirty)
+        return;
+    for (size_t i = 0; i < c->dirty_jobs.n; i++) {
+        if (c->dirty_jobs.v[i] != j)
+            continue;
+        vec_remove_swap(&c->dirty_jobs, i);
+        break;
+    }
+    *vec_push(&c->out->jobs) = (struct row_job){.id = j->id,
+        .state = j->state,
+        .token = j->token,
+        .token_was = j->token_was,
+        .attempt = j->attempt,
+        .holds_compute = j->holds_compute,
+        .cancel_requested = true};
+    j->dirty = false;
+}
+
+static enum refusal delete(struct core *c, struct task *t, const struct command *cmd)
+{
+    if (!waiting_gives_way(c, t))
+        return REFUSAL_BUILD_ACTIVE;
+    write_job_now(c, t);
+    t->deleted = true;
+    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .deleted = true};
+    core_audit(c, cmd->initiator_id, "delete", "task", &t->id);
+    task_begin_build(c, t, cmd->build_id, JOB_DELETE, "initiator", cmd->initiator_id);
+    return REFUSAL_NONE;
+}
+
+static enum refusal update_input(struct core *c, struct task *t, const struct command *cmd)
+{
+    if (t->job.kind != JOB_STOP || t->job.state != JOB_SUCCEEDED)
+        return REFUSAL_NOT_PAUSED;
+    *vec_push(&c->out->tasks) =
+        (struct row_task_change){.id = t->id, .prompt = effects_strdup(c->out, cmd->input)};
+    core_audit(c, cmd->initiator_id, "write", "task", &t->id);
+    task_mark_changed(c, t);
+    return REFUSAL_NONE;
+}
+
+static enum refusal (*const verbs[])(struct core *, struct task *, const struct command *) = {
+    [TASK_PAUSE] = pause,
+    [TASK_RESUME] = resume,
+    [TASK_DELETE] = delete,
+    [TASK_UPDATE_INPUT] = update_input,
+};
+
+void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
+    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket)
+{
+    struct task *t = map_get(&c->tasks, task_id);
+    bool twice = t != NULL && !uuid_is_nil(build_id) && uuid_eq(&t->build_id, build_id);
+    if (twice) {
+        core_reply_task(c, ticket, REFUSAL_NONE, t);
+        return;
+    }
+    if (t == NULL || t->deleted || (size_t)verb >= COUNT(verbs) || verbs[verb] == NULL) {
+        core_reply_task(c, ticket, REFUSAL_TASK_UNKNOWN, NULL);
+        return;
+    }
+    struct command cmd = {initiator_id, build_id, input};
+    enum refusal refusal = verbs[verb](c, t, &cmd);
+    core_reply_task(c, ticket, refusal, t);
+}
+
+/* ---- make room ---- */
+
+/* While others wait for the cap, tasks that rest give up their compute, longest rest first. */
+void task_pause_to_make_room(struct core *c)
+{
+    if (c->n_waiting == 0 || (int64_t)c->n_holding < c->conf.cap)
+        return;
+    size_t freeing = 0;
+    struct job *j;
+    for (size_t i = 0; (j = map_next(&c->jobs, &i)) != NULL;)
+        freeing += j->kind == JOB_STOP || j->kind == JOB_DELETE;
+
+    list_for_safe(it, &c->resting)
+    {
+        struct agent *a = container_of(it, struct agent, rest_link);
+        struct task *t = a->task;
+        bool rested = c->now_ms - a->rests_since_ms >= c->conf.make_room_grace_ms;
+        if (freeing >= c->n_waiting || !rested)
+            return;
+        if (build_is_active(t) || t->job.kind != JOB_START || t->job.state != JOB_SUCCEEDED)
+            continue;
+        struct uuid build_id = core_uuid(c);
+        task_begin_build(c, t, &build_id, JOB_STOP, "task_auto_pause", &t->owner->id);
+        core_audit(c, &nobody, "make_room", "task", &t->id);
+        agent_set_resting(c, a, false);
+        c->counts.made_room++;
+        freeing++;
+    }
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker.c - the conversation with workers: held polls, leases, sessions.
+ *
+ * A poll says all the worker has in hand.  What we leased to it and it does not name is sent again
+ * (the answer was lost); what it names and does not own any more it must abandon.  So no message
+ * between us needs an acknowledgement of its own.
+ */
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "scheduler/core/model.h"
+
+#define HOLD_MS         1000
+#define CANCEL_AGAIN_MS 2000
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    work_done(&w->outbox);
+    free(w->provisioners);
+    free(w);
+}
+
+bool worker_can(const struct worker *w, const struct pool *p)
+{
+    if (w->draining || (p->host != NULL && p->host != w->host))
+        return false;
+    size_t n = strlen(p->provisioner);
+    for (const char *at = w->provisioners; (at = strstr(at, p->provisioner)) != NULL; at += n)
+        if ((at == w->provisioners || at[-1] == ',') && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
+static struct worker *worker_new(struct core *c, const struct uuid *id)
+{
+    struct worker *w = mem_alloc(sizeof(*w));
+    w->id = *id;
+    list_init(&w->jobs);
+    map_put(&c->workers, id, w);
+    return w;
+}
+
+static void write_row(struct core *c, struct worker *w, const char *state)
+{
+    w->row_at_ms = c->now_ms;
+    *vec_push(&c->out->workers) = (struct row_worker){.id = w->id,
+        .name = w->name,
+        .host = w->host,
+        .version = w->version != NULL ? w->version : "",
+        .state = state,
+        .provisioners = effects_strdup(c->out, w->provisioners),
+        .slots = w->slots,
+        .lease_left_ms = w->seen_at_ms + c->conf.lease_ms - c->now_ms};
+}
+
+/* ---- polls ---- */
+
+static void answer_held(struct core *c, struct worker *w)
+{
+    if (w->ticket == NULL)
+        return;
+    *vec_push(&c->out->dispatches) = (struct dispatch){w->ticket, w->outbox};
+    w->outbox = (struct work){0};
+    w->ticket = NULL;
+}
+
+/* A newer poll has come: nobody waits for the older one.  Messages stay for the new one; what is
+ * said of jobs is worked out anew from what the worker names. */
+static void drop_held(struct core *c, struct worker *w)
+{
+    if (w->ticket != NULL)
+        *vec_push(&c->out->dispatches) = (struct dispatch){.ticket = w->ticket};
+    w->ticket = NULL;
+    vec_clear(&w->outbox.jobs);
+    vec_clear(&w->outbox.cancels);
+    vec_clear(&w->outbox.abandons);
+    w->outbox.resync = false;
+}
+
+static void introduce(struct core *c, struct worker *w, const struct worker_poll *p)
+{
+    w->name = core_intern(c, p->name);
+    w->host = core_intern(c, p->host);
+    w->version = core_intern(c, p->version);
+    if (w->provisioners == NULL || strcmp(w->provisioners, p->provisioners) != 0) {
+        free(w->provisioners);
+        w->provisioners = mem_strdup(p->provisioners);
+    }
+    w->slots = p->slots;
+    w->known = true;
+    struct uuid_str id = uuid_format(&w->id);
+    log_info("worker is here worker=%s name=%s host=%s slots=%d", id.s, w->name, w->host, w->slots);
+    write_row(c, w, "up");
+}
+
+static void take_sessions(struct core *c, struct worker *w, const struct worker_poll *p)
+{
+    for (size_t i = 0; i < p->n_closed; i++) {
+        struct agent *a = map_get(&c->agents, &p->closed[i]);
+        if (a != NULL && a->session == w)
+            a->session = NULL;
+    }
+    for (size_t i = 0; i < p->n_sessions; i++) {
+        struct agent *a = map_get(&c->agents, &p->sessions[i]);
+        if (a == NULL)
+            *vec_push(&w->outbox.revoked) = p->sessions[i];
+        else
+            a->session = w;
+    }
+    if (!p->knows_us && !p->sessions_complete)
+        w->outbox.resync = true;
+}
+
+static void compare_jobs(struct core *c, struct worker *w, const struct worker_poll *p)
+{
+    for (size_t i = 0; i < p->n_running; i++) {
+        struct job *j = map_get(&c->jobs, &p->running[i].id);
+        if (j == NULL || j->worker != w || j->token != p->running[i].token) {
+            *vec_push(&w->outbox.abandons) = p->running[i];
+            continue;
+        }
+        j->named = true;
+        if (j->state == JOB_CANCELING && c->now_ms - j->cancel_sent_ms >= CANCEL_AGAIN_MS) {
+            j->cancel_sent_ms = c->now_ms;
+            *vec_push(&w->outbox.cancels) = (struct job_ref){j->id, j->token};
+        }
+    }
+    list_for(it, &w->jobs)
+    {
+        struct job *j = container_of(it, struct job, link);
+        if (!j->named)
+            *vec_push(&w->outbox.jobs) = job_spec_of(j);
+        j->named = false;
+    }
+}
+
+void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket)
+{
+    struct worker *w = map_get(&c->workers, &p->worker_id);
+    if (w == NULL)
+        w = worker_new(c, &p->worker_id);
+    w->seen_at_ms = c->now_ms;
+    drop_held(c, w);
+    if (!w->known)
+        introduce(c, w, p);
+    if (p->draining != w->draining) {
+        w->draining = p->draining;
+        write_row(c, w, w->draining ? "draining" : "up");
+    }
+    take_sessions(c, w, p);
+    compare_jobs(c, w, p);
+    w->free_slots = p->free_slots;
+    w->ticket = ticket;
+    w->hold_until_ms = c->now_ms + HOLD_MS;
+}
+
+void worker_flush(struct core *c)
+{
+    struct worker *w;
+    for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;)
+        if (w->ticket != NULL && !work_is_empty(&w->outbox))
+            answer_held(c, w);
+}
+
+/* ---- silence ---- */
+
+static void worker_gone(struct core *c, struct worker *w)
+{
+    struct uuid_str id = uuid_format(&w->id);
+    size_t n = 0;
+    struct list *it;
+    while ((it = w->jobs.next) != &w->jobs) {
+        job_expire(c, container_of(it, struct job, link));
+        n++;
+    }
+    log_warn("worker fell silent, its jobs go to others worker=%s name=%s jobs=%zu", id.s,
+        w->name != NULL ? w->name : "?", n);
+    struct agent *a;
+    for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;)
+        if (a->session == w)
+            a->session = NULL;
+    if (w->name != NULL)
+        write_row(c, w, "gone");
+    map_remove(&c->workers, &w->id);
+    worker_free(w);
+}
+
+void worker_tick(struct core *c)
+{
+    VEC(struct worker *) gone = {0};
+    struct worker *w;
+    for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;) {
+        if (w->ticket != NULL && w->hold_until_ms <= c->now_ms)
+            answer_held(c, w);
+        if (w->ticket == NULL && c->now_ms - w->seen_at_ms >= c->conf.lease_ms)
+            *vec_push(&gone) = w;
+        else if (w->known && c->now_ms - w->row_at_ms >= c->conf.lease_ms / 3)
+            write_row(c, w, w->draining ? "draining" : "up");
+    }
+    for (size_t i = 0; i < gone.n; i++)
+        worker_gone(c, gone.v[i]);
+    vec_done(&gone);
+}

@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The scheduler's writes.  Each statement carries all rows of its kind of one batch, column by
+-- column as arrays, so that a batch costs a dozen statements however many tasks it touches.
+
+-- name: store_insert_tasks :exec
+-- $1 id, $2 organization, $3 owner, $4 workspace, $5 template version uuid[]; $6 name, $7 display name, $8 prompt text[]
+-- clock_timestamp() tells tasks of one batch apart, in order.
+INSERT INTO tasks (id, organization_id, owner_id, workspace_id, template_version_id, name,
+    display_name, prompt, created_at)
+SELECT u.id, u.organization_id, u.owner_id, u.workspace_id, u.version_id, u.name,
+    u.display_name, u.prompt, clock_timestamp()
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+    $8::text[]) AS u (id, organization_id, owner_id, workspace_id, version_id, name, display_name, prompt);
+
+-- name: store_insert_workspaces :exec
+-- $1 id, $2 task, $3 organization, $4 owner, $5 template, $6 first build, $7 agent uuid[]; $8 name, $9 provisioner text[]
+INSERT INTO workspaces (id, task_id, organization_id, owner_id, template_id, latest_build_id,
+    latest_agent_id, name, provisioner, build_number)
+SELECT u.id, u.task_id, u.organization_id, u.owner_id, u.template_id, u.build_id, u.agent_id,
+    u.name, u.provisioner, 1
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[],
+    $8::text[], $9::text[])
+    AS u (id, task_id, organization_id, owner_id, template_id, build_id, agent_id, name, provisioner);
+
+-- name: store_insert_builds :exec
+-- $1 id, $2 workspace, $3 initiator, $4 template version, $5 job, $6 agent uuid[]; $7 number int4[]; $8 transition, $9 reason text[]
+INSERT INTO builds (id, workspace_id, initiator_id, template_version_id, job_id, agent_id,
+    build_number, transition, reason)
+SELECT u.id, u.workspace_id, u.initiator_id, u.version_id, u.job_id, u.agent_id,
+    u.number, u.transition::build_transition, u.reason::build_reason
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int4[],
+    $8::text[], $9::text[])
+    AS u (id, workspace_id, initiator_id, version_id, job_id, agent_id, number, transition, reason);
+
+-- name: store_insert_jobs :exec
+-- $1 id, $2 organization, $3 initiator, $4 build, $5 template version uuid[]; $6 kind, $7 state, $8 provisioner text[]; $9 priority int4[]; $10 holds compute bool[]
+INSERT INTO jobs (id, organization_id, initiator_id, build_id, template_version_id, kind, state,
+    provisioner, priority, holds_compute, completed_at)
+SELECT u.id, u.organization_id, u.initiator_id, u.build_id, u.version_id, u.kind::job_kind,
+    u.state::job_state, u.provisioner, u.priority, u.holds_compute,
+    CASE WHEN u.state = 'succeeded' THEN now() END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+    $8::text[], $9::int4[], $10::bool[])
+    AS u (id, organization_id, initiator_id, build_id, version_id, kind, state, provisioner,
+    priority, holds_compute)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: store_insert_agents :exec
+-- $1 id, $2 task, $3 workspace, $4 build, $5 token uuid[]
+INSERT INTO agents (id, task_id, workspace_id, build_id, auth_token)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]);
+
+-- name: store_insert_apps :exec
+-- $1 id, $2 agent uuid[]; $3 slug text[]
+INSERT INTO apps (id, agent_id, slug, display_name, is_task_app)
+SELECT u.id, u.agent_id, u.slug, u.slug, true
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS u (id, agent_id, slug);
+
+-- name: store_update_jobs :exec
+-- $1 id, $2 worker uuid[]; $3 state text[]; $4 token, $5 token as it was int8[]; $6 attempt int4[]; $7 holds compute, $8 cancel requested bool[]; $9 error text[]
+-- Fenced: a row whose token is not the one we know is not touched, and the store notices by the count.
+UPDATE jobs AS j
+SET state = u.state::job_state, worker_id = u.worker_id, token = u.token, attempt = u.attempt,
+    holds_compute = u.holds_compute, error = coalesce(u.error, ''), updated_at = now(),
+    started_at = CASE WHEN u.state = 'pending' THEN NULL ELSE coalesce(j.started_at, now()) END,
+    completed_at = CASE WHEN u.state IN ('succeeded', 'failed', 'canceled') THEN now() END,
+    cancel_requested_at = CASE WHEN u.cancel_requested THEN coalesce(j.cancel_requested_at, now()) END
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int8[], $5::int8[], $6::int4[], $7::bool[],
+    $8::bool[], $9::text[])
+    AS u (id, worker_id, state, token, token_was, attempt, holds_compute, cancel_requested, error)
+WHERE j.id = u.id AND j.token = u.token_was;
+
+-- name: store_update_workspaces :exec
+-- $1 id, $2 latest build, $3 latest agent uuid[]; $4 build number int4[]; $5 host text[]; $6 deleted bool[]
+UPDATE workspaces AS w
+SET latest_build_id = u.build_id, latest_agent_id = u.agent_id, build_number = u.number,
+    host = u.host, updated_at = now(), deleted_at = CASE WHEN u.deleted THEN now() END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int4[], $5::text[], $6::bool[])
+    AS u (id, build_id, agent_id, number, host, deleted)
+WHERE w.id = u.id;
+
+-- name: store_delete_tasks :exec
+-- $1 id uuid[]
+WITH gone AS (DELETE FROM log_snapshots WHERE task_id = ANY ($1::uuid[]))
+UPDATE tasks SET deleted_at = now() WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
+
+-- name: store_update_prompt :exec
+-- $1 id uuid, $2 prompt text
+UPDATE tasks SET prompt = $2::text WHERE id = $1::uuid;
+
+-- name: store_finish_version :exec
+-- $1 id uuid, $2 has_ai_task bool, $3 app slug text
+UPDATE template_versions SET has_ai_task = $2::bool, app_slug = $3::text, updated_at = now()
+WHERE id = $1::uuid;
+
+-- name: store_upsert_workers :exec
+-- $1 id uuid[]; $2 name, $3 host, $4 version, $5 state, $6 provisioners text[]; $7 slots int4[]; $8 milliseconds of lease left int8[]
+INSERT INTO workers AS w (id, name, host, version, state, provisioners, slots, lease_until)
+SELECT DISTINCT ON (u.id) u.id, u.name, u.host, u.version, u.state, string_to_array(u.provisioners, ','),
+    u.slots, now() + u.lease_left_ms * interval '1 ms'
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[],
+    $8::int8[]) WITH ORDINALITY
+    AS u (id, name, host, version, state, provisioners, slots, lease_left_ms, nth)
+ORDER BY u.id, u.nth DESC
+ON CONFLICT (id) DO UPDATE
+SET state = excluded.state, lease_until = excluded.lease_until, last_seen_at = now(),
+    slots = excluded.slots, version = excluded.version;
+
+-- name: store_insert_statuses :exec
+-- $1 agent uuid[]; $2 number int8[]; $3 slug, $4 state, $5 message, $6 uri text[]
+WITH said AS (
+    INSERT INTO app_statuses (agent_id, seq, slug, state, message, uri, created_at)
+    SELECT u.agent_id, u.seq, u.slug, u.state::app_state, u.message, u.uri, clock_timestamp()
+    FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[])
+        AS u (agent_id, seq, slug, state, message, uri)
+    RETURNING agent_id, seq, state, message, uri, created_at
+), newest AS (
+    SELECT DISTINCT ON (agent_id) * FROM said ORDER BY agent_id, seq
+)
+UPDATE agents AS a
+SET state = n.state, state_message = n.message, state_uri = n.uri, state_at = n.created_at
+FROM newest n
+WHERE a.id = n.agent_id;
+
+-- name: store_insert_logs :exec
+-- $1 job uuid[]; $2 id, $3 time in microseconds int8[]; $4 level, $5 stage, $6 output text[]
+INSERT INTO build_logs (job_id, id, level, stage, output, created_at)
+SELECT u.job_id, u.id, u.level, u.stage, u.output, to_timestamp(u.at_us / 1000000.0)
+FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
+    AS u (job_id, id, at_us, level, stage, output)
+ON CONFLICT DO NOTHING;
+
+-- name: store_insert_audits :exec
+-- $1 actor, $2 resource uuid[]; $3 action, $4 resource type text[]
+INSERT INTO audit_log (actor_id, resource_id, action, resource_type)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]);
+
+-- name: store_read_prompts :many
+-- $1 task id uuid[]
+SELECT id, prompt FROM tasks WHERE id = ANY ($1::uuid[]);
+
+-- name: store_open_agents :many
+-- $1 id uuid[]
+-- An agent has come: remember that, and tell how far its reports have got.
+UPDATE agents SET connected_at = coalesce(connected_at, now())
+WHERE id = ANY ($1::uuid[])
+RETURNING id, watermark;
+
+-- name: store_read_file :one
+-- $1 id uuid, $2 offset int8, $3 bytes at most int8
+SELECT substring(data FROM ($2::int8 + 1)::int4 FOR $3::int4), length(data)::int8
+FROM files WHERE id = $1::uuid;
