@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bus_client.c - requests that find their way.
+ *
+ * One REQ socket per server, each with a pool of contexts ("slots"); nng keeps the connections.  A
+ * request owns its packed bytes, so that it can be sent as often as needed:
+ *
+ *      +--> waiting: no server is connected --(one is)--+
+ *      |                                                v
+ *    bus_send ------------------------------------> in a slot --answer--> done()
+ *                                                       |
+ *      +-- paused: 100 ms <--NOT_LEADER, lost again ----+
+ *      |                                                |
+ *      +--------> in a slot, maybe of the next server <-+ connection lost
+ *
+ * nng's own resending is off: it would wait for the same server to come back and, on its timer,
+ * send what a server merely holds (a long-poll, a slow commit) a second time.  With it off, nng
+ * tells at once when the connection breaks, and the request goes to whichever server is there.
+ *
+ * Deadlines and pauses share one timer, set to the nearest of them.
+ */
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/list.h"
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/bus/bus.h"
+
+#define PAUSE_MS         100
+#define RECONNECT_MIN_MS 20
+#define RECONNECT_MAX_MS 500
+
+enum phase { SENDING, RECEIVING };
+
+/* A context: free, or carrying one try of one request. */
+struct slot {
+    struct server *server;
+    struct list node;        /* server's free or busy list */
+    struct bus_request *req; /* the loop's; NULL when nobody waits any more */
+    nng_ctx ctx;
+    nng_aio *aio;
+    enum phase phase;           /* nng's while busy */
+    Stint__V1__Envelope *reply; /* unpacked on nng's thread */
+};
+
+struct server {
+    struct bus_client *client;
+    char *url;
+    nng_socket socket;
+    unsigned pipes; /* connections at this moment; the loop's */
+    struct list free, busy;
+};
+
+struct bus_client {
+    struct loop *loop;
+    struct timer *timer;
+    int64_t timer_at; /* INT64_MAX: not set */
+    struct server *servers;
+    unsigned n_servers;
+    unsigned leader; /* index of the server to ask first */
+    uint64_t next_id;
+    struct list requests; /* all of them */
+    bool closed;
+};
+
+struct bus_request {
+    struct list node;
+    struct bus_client *client;
+    bus_reply_fn done;
+    void *arg;
+    struct slot *slot; /* NULL while waiting or paused */
+    int64_t deadline;
+    int64_t resume_at; /* while paused, else INT64_MAX */
+    enum err why_late; /* what to say when the deadline passes */
+    unsigned breaks;   /* connections lost on the way */
+    size_t n;
+    uint8_t packed[];
+};
+
+static void on_slot(void *arg);
+
+/* ---- slots ---- */
+
+/* nng's thread: one aio first sends, then receives. */
+static void on_aio(void *arg)
+{
+    struct slot *slot = arg;
+    int rv = nng_aio_result(slot->aio);
+    nng_msg *m = nng_aio_get_msg(slot->aio);
+    if (slot->phase == SENDING && rv == 0) {
+        slot->phase = RECEIVING;
+        nng_ctx_recv(slot->ctx, slot->aio);
+        return;
+    }
+    if (slot->phase == RECEIVING && rv == 0)
+        slot->reply = wire_unpack(nng_msg_body(m), nng_msg_len(m));
+    if (slot->phase == SENDING || rv == 0)
+        nng_msg_free(m);
+    loop_post(slot->server->client->loop, on_slot, slot);
+}
+
+static struct slot *slot_take(struct server *s)
+{
+    struct list *item = list_pop(&s->free);
+    if (item == NULL) {
+        struct slot *slot = mem_alloc(sizeof(*slot));
+        slot->server = s;
+        if (nng_ctx_open(&slot->ctx, s->socket) != 0 ||
+            nng_aio_alloc(&slot->aio, on_aio, slot) != 0)
+            abort(); /* out of memory */
+        item = &slot->node;
+    }
+    list_append(&s->busy, item);
+    return container_of(item, struct slot, node);
+}
+
+/* ---- finding the way ---- */
+
+static void wake_at(struct bus_client *c, int64_t at)
+{
+    if (at >= c->timer_at)
+        return;
+    c->timer_at = at;
+    timer_start(c->timer, at - clock_mono_ms(), 0);
+}
+
+/* The leader's server, or the next one that is connected; NULL when none is. */
+static struct server *pick(struct bus_client *c)
+{
+    for (unsigned i = 0; i < c->n_servers; i++) {
+        struct server *s = &c->servers[(c->leader + i) % c->n_servers];
+        if (s->pipes > 0)
+            return s;
+    }
+    return NULL;
+}
+
+static void try(struct bus_request *r)
+{
+    r->resume_at = INT64_MAX;
+    struct server *s = pick(r->client);
+    if (s == NULL) {
+        r->why_late = ERR_BUS_DOWN;
+        return; /* waiting */
+    }
+    nng_msg *m;
+    if (nng_msg_alloc(&m, r->n) != 0)
+        abort(); /* out of memory */
+    memcpy(nng_msg_body(m), r->packed, r->n);
+    struct slot *slot = slot_take(s);
+    slot->req = r;
+    slot->phase = SENDING;
+    r->slot = slot;
+    r->why_late = ERR_TIMEOUT;
+    nng_aio_set_msg(slot->aio, m);
+    nng_ctx_send(slot->ctx, slot->aio);
+}
+
+static void pause_request(struct bus_request *r)
+{
+    r->resume_at = clock_mono_ms() + PAUSE_MS;
+    wake_at(r->client, r->resume_at);
+}
+
+static void finish(struct bus_request *r, enum err code, const Stint__V1__Envelope *reply)
+{
+    list_unlink(&r->node);
+    r->done(r->arg, code, reply);
+    free(r);
+}
+
+/* Nobody waits for the slot's answer any more.  It is free again when nng has let go of it. */
+static void let_go(struct bus_request *r)
+{
+    if (r->slot == NULL)
+        return;
+    r->slot->req = NULL;
+    nng_aio_cancel(r->slot->aio);
+    r->slot = NULL;
+}
+
+static void follow_leader(struct bus_client *c, const struct server *s, const char *leader_url)
+{
+    c->leader = (unsigned)(s - c->servers + 1) % c->n_servers;
+    for (unsigned i = 0; i < c->n_servers; i++)
+        if (&c->servers[i] != s && strcmp(c->servers[i].url, leader_url) == 0)
+            c->leader = i;
+}
+
+static void on_reply(
+    struct bus_request *r, const struct server *s, const Stint__V1__Envelope *reply)
+{
+    bool status = reply->body_case == STINT__V1__ENVELOPE__BODY_STATUS;
+    if (reply->version != WIRE_VERSION) {
+        finish(r, ERR_FAILED, NULL);
+    } else if (status && reply->status->code == REFUSAL_NOT_LEADER) {
+        if (s == pick(r->client)) /* nobody has learned it before */
+            follow_leader(r->client, s, reply->status->leader_url);
+        r->why_late = ERR_BUS_DOWN;
+        pause_request(r);
+    } else {
+        r->client->leader = (unsigned)(s - r->client->servers);
+        finish(r, ERR_OK, reply);
+    }
+}
+
+/* The loop: nng has finished with the slot, one way or another. */
+static void on_slot(void *arg)
+{
+    struct slot *slot = arg;
+    struct server *s = slot->server;
+    struct bus_request *r = slot->req;
+    Stint__V1__Envelope *reply = slot->reply;
+    int rv = nng_aio_result(slot->aio);
+    slot->req = NULL;
+    slot->reply = NULL;
+    list_unlink(&slot->node);
+    list_append(&s->free, &slot->node);
+    if (r != NULL) {
+        r->slot = NULL;
+        if (rv == 0 && reply != NULL)
+            on_reply(r, s, reply);
+        else if (rv == 0)
+            finish(r, ERR_FAILED, NULL);
+        else if (r->breaks++ == 0)
+            try(r);
+        else
+            pause_request(r);
+    }
+    wire_free(reply);
+}
+
+/* Deadlines that have passed, pauses that are over.  done() may change the list, but not before
+ * what is unlinked here first. */
+static void on_timer(void *arg)
+{
+    struct bus_client *c = arg;
+    int64_t now = clock_mono_ms(), next = INT64_MAX;
+    struct list late;
+    list_init(&late);
+    c->timer_at = INT64_MAX;
+    list_for_safe(item, &c->requests)
+    {
+        struct bus_request *r = container_of(item, struct bus_request, node);
+        if (r->deadline <= now) {
+            list_unlink(&r->node);
+            list_append(&late, &r->node);
+            continue;
+        }
+        if (r->resume_at <= now)
+            try(r);
+        int64_t at = r->resume_at < r->deadline ? r->resume_at : r->deadline;
+        next = at < next ? at : next;
+    }
+    if (next < INT64_MAX)
+        wake_at(c, next);
+    struct list *item;
+    while ((item = list_pop(&late)) != NULL) {
+        struct bus_request *r = container_of(item, struct bus_request, node);
+        let_go(r);
+        finish(r, r->why_late, NULL);
+    }
+}
+
+/* ---- connections ---- */
+
+static void on_up(void *arg)
+{
+    struct server *s = arg;
+    if (s->client->closed || s->pipes++ > 0)
+        return;
+    list_for_safe(item, &s->client->requests)
+    {
+        struct bus_request *r = container_of(item, struct bus_request, node);
+        if (r->slot == NULL && r->resume_at == INT64_MAX)
+            try(r);
+    }
+}
+
+static void on_down(void *arg)
+{
+    struct server *s = arg;
+    if (s->client->closed || --s->pipes > 0)
+        return;
+    /* Those that had been sent fail by themselves; the others would wait for this server. */
+    list_for(item, &s->busy) nng_aio_cancel(container_of(item, struct slot, node)->aio);
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct server *s = arg;
+    (void)pipe;
+    loop_post(s->client->loop, event == NNG_PIPE_EV_ADD_POST ? on_up : on_down, s);
+}
+
+static enum err server_open(
+    struct server *s, struct bus_client *c, const char *url, struct errctx *ctx)
+{
+    s->client = c;
+    s->url = mem_strdup(url);
+    list_init(&s->free);
+    list_init(&s->busy);
+    if (nng_req0_open(&s->socket) != 0)
+        abort(); /* out of memory or threads */
+    nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_MESSAGE_BYTES_MAX);
+    nng_socket_set_ms(s->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+    nng_socket_set_ms(s->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
+    nng_socket_set_ms(s->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
+    nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_POST, on_pipe, s);
+    nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s);
+    int rv = nng_dial(s->socket, url, NULL, NNG_FLAG_NONBLOCK);
+    if (rv != 0)
+        return err_set(
+            ctx, ERR_CONFIG, "cannot use the bus address \"%s\": %s", url, nng_strerror(rv));
+    return ERR_OK;
+}
+
+static enum err servers_open(struct bus_client *c, const char *urls, struct errctx *ctx)
+{
+    unsigned max = 1;
+    for (const char *p = urls; *p != '\0'; p++)
+        max += *p == ',';
+    c->servers = mem_calloc(max, sizeof(*c->servers));
+    char *list = mem_strdup(urls), *rest = list, *url;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && (url = strsep(&rest, ", ")) != NULL)
+        if (*url != '\0')
+            e = server_open(&c->servers[c->n_servers++], c, url, ctx);
+    free(list);
+    if (c->n_servers == 0)
+        e = err_set(ctx, ERR_CONFIG, "no bus address is given");
+    return e;
+}
+
+enum err bus_connect(
+    struct loop *l, const char *urls, struct bus_client **ret_client, struct errctx *ctx)
+{
+    struct bus_client *c = mem_alloc(sizeof(*c));
+    c->loop = l;
+    c->timer = timer_new(l, on_timer, c);
+    c->timer_at = INT64_MAX;
+    list_init(&c->requests);
+    rng_bytes(&c->next_id, sizeof(c->next_id));
+    enum err e = servers_open(c, urls, ctx);
+    if (e != ERR_OK) {
+        bus_client_free(c);
+        return e;
+    }
+    *ret_client = c;
+    return ERR_OK;
+}
+
+static void client_done(void *arg)
+{
+    struct bus_client *c = arg;
+    for (unsigned i = 0; i < c->n_servers; i++) {
+        struct server *s = &c->servers[i];
+        struct list *item;
+        while ((item = list_pop(&s->free)) != NULL || (item = list_pop(&s->busy)) != NULL) {
+            struct slot *slot = container_of(item, struct slot, node);
+            nng_aio_free(slot->aio);
+            wire_free(slot->reply);
+            free(slot);
+        }
+        free(s->url);
+    }
+    free(c->servers);
+    free(c);
+}
+
+void bus_client_free(struct bus_client *c)
+{
+    if (c == NULL)
+        return;
+    c->closed = true;
+    timer_free(c->timer);
+    struct list *item;
+    while ((item = c->requests.next) != &c->requests) {
+        struct bus_request *r = container_of(item, struct bus_request, node);
+        let_go(r);
+        finish(r, ERR_CANCELED, NULL);
+    }
+    for (unsigned i = 0; i < c->n_servers; i++) {
+        nng_close(c->servers[i].socket);
+        list_for(busy, &c->servers[i].busy)
+            nng_aio_stop(container_of(busy, struct slot, node)->aio);
+    }
+    /* What nng has posted before goes first. */
+    loop_post(c->loop, client_done, c);
+}
+
+bool bus_client_is_up(const struct bus_client *c)
+{
+    for (unsigned i = 0; i < c->n_servers; i++)
+        if (c->servers[i].pipes > 0)
+            return true;
+    return false;
+}
+
+/* ---- requests ---- */
+
+struct bus_request *bus_send(struct bus_client *c, Stint__V1__Envelope *request, int64_t timeout_ms,
+    bus_reply_fn done, void *arg)
+{
+    request->version = WIRE_VERSION;
+    request->request_id = c->next_id++;
+    size_t n = stint__v1__envelope__get_packed_size(request);
+    bool too_large = n > BUS_MESSAGE_BYTES_MAX;
+
+    struct bus_request *r = mem_realloc(NULL, sizeof(*r) + (too_large ? 0 : n));
+    *r = (struct bus_request){.client = c, .done = done, .arg = arg, .resume_at = INT64_MAX};
+    list_append(&c->requests, &r->node);
+    if (too_large) { /* the deadline is now, and this is what it says */
+        r->why_late = ERR_TOO_LARGE;
+    } else {
+        r->n = n;
+        stint__v1__envelope__pack(request, r->packed);
+        r->deadline = clock_mono_ms() + timeout_ms;
+        try(r);
+    }
+    wake_at(c, r->deadline);
+    return r;
+}
+
+void bus_request_cancel(struct bus_request *r)
+{
+    let_go(r);
+    list_unlink(&r->node);
+    free(r);
+}
