@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - `stint`: surroundings, then the command tree. */
+#include <locale.h>
+
+#include "cli/command.h"
+
+int main(int argc, char **argv)
+{
+    struct cli cli;
+    (void)setlocale(LC_CTYPE, "");
+    cli_init(&cli);
+    cli.http = http_curl_new();
+    int status = command_main(&cli, &stint_root, argc, argv);
+    cli_done(&cli);
+    return status;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task_list.c - `stint task list` and `stint task status`: the reading commands. */
+#include "cli/api.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "cli/task.h"
+
+#include <string.h>
+
+#include "cli/suggest.h"
+
+static const char *const statuses[] = {
+    "pending", "initializing", "active", "paused", "unknown", "error"};
+
+/* ---- list ---- */
+
+static enum err check_status(struct cli *cli, const char *status)
+{
+    struct suggestion s = {.typed = status};
+    for (size_t i = 0; i < COUNT(statuses); i++) {
+        if (strcmp(status, statuses[i]) == 0)
+            return ERR_OK;
+        suggest_offer(&s, statuses[i]);
+    }
+    (void)cli_fail(cli, ERR_USAGE, "\"%s\" is no status%s%s%s", status,
+        s.best != NULL ? ", did you mean \"" : "", s.best != NULL ? s.best : "",
+        s.best != NULL ? "\"?" : "");
+    cli_hint(cli, "--status is one of pending, initializing, active, paused, unknown, error");
+    return cli->code;
+}
+
+static void add_term(struct strbuf *query, const char *key, const char *value)
+{
+    strbuf_addf(query, "%s%s:\"%s\"", query->len > 0 ? " " : "", key, value);
+}
+
+static enum err fetch(struct cli *cli, const struct call *call, json_t **ret_list)
+{
+    const char *user = call_text(call, "user");
+    const char *status = call_text(call, "status");
+    struct strbuf query, path;
+    strbuf_init(&query);
+    strbuf_init(&path);
+    if (!call_has(call, "all"))
+        add_term(&query, "owner", user != NULL ? user : "me");
+    if (status != NULL)
+        add_term(&query, "status", status);
+    strbuf_addstr(&path, "/api/v2/tasks?q=");
+    api_add_escaped(&path, query.s);
+    enum err e = api_call(cli, "GET", path.s, NULL, ret_list);
+    strbuf_done(&query);
+    strbuf_done(&path);
+    return e;
+}
+
+static void print_ids(struct cli *cli, const json_t *tasks)
+{
+    size_t i;
+    json_t *task;
+    json_array_foreach(tasks, i, task) fprintf(cli->out, "%s\n", table_string(task, "id"));
+}
+
+static enum err run_list(struct cli *cli, const struct call *call)
+{
+    struct column columns[COLUMNS_MAX + 1];
+    const char *status = call_text(call, "status");
+    const char *names = call_text(call, "column");
+    const char *usual = call_has(call, "all") ? "owner name,name,status,state,state changed,message"
+                                              : "name,status,state,state changed,message";
+    scoped(json_unrefp) json_t *list = NULL;
+    enum err e = table_pick(cli, task_columns, names != NULL ? names : usual, columns);
+    if (e == ERR_OK && status != NULL)
+        e = check_status(cli, status);
+    if (e == ERR_OK && call_has(call, "all") && call_has(call, "user"))
+        e = cli_fail(cli, ERR_USAGE, "--all and --user exclude each other");
+    if (e == ERR_OK)
+        e = fetch(cli, call, &list);
+    if (e != ERR_OK)
+        return e;
+
+    const json_t *tasks = json_object_get(list, "tasks");
+    if (call_has(call, "quiet"))
+        print_ids(cli, tasks);
+    else if (call_wants_json(call))
+        table_print_json(cli, tasks);
+    else if (json_array_size(tasks) > 0)
+        table_print(cli, columns, tasks);
+    else
+        cli_say(cli, "No tasks found. Create one: stint task create 'what is to be done'");
+    return ERR_OK;
+}
+
+static const struct flag list_flags[] = {
+    {"status",                                          0, "STATUS", "Only these: pending, initializing, active, paused, unknown or error."},
+    {"all",                                         'a', NULL, "Everybody's tasks, as far as you may see them."},
+    {"user",                                                 0, "USER", "The tasks of this user."},
+    {"quiet",      'q', NULL, "Ids and nothing else, one per line."},
+    {0},
+};
+
+static const struct example list_examples[] = {
+    {"stint task list",                                                 "Your tasks, newest first"},
+    {"stint task list --status pending -c 'name,queue position,queue eta'",
+     "Who waits, and how long"},
+    {"stint task list -q --status paused | xargs stint task delete -y",                                         "In a script"},
+    {0},
+};
+
+const struct command task_list_command = {
+    .name = "list",
+    .alias = "ls",
+    .summary = "List tasks.",
+    .traits = COMMAND_PRINTS_DATA | COMMAND_LISTS,
+    .flags = list_flags,
+    .examples = list_examples,
+    .run = run_list,
+};
+
+/* ---- status ---- */
+
+static enum err run_status(struct cli *cli, const struct call *call)
+{
+    struct column columns[COLUMNS_MAX + 1];
+    const char *names = call_text(call, "column");
+    scoped(json_unrefp) json_t *task = NULL;
+    enum err e = table_pick(cli, task_columns,
+        names != NULL ? names : "state changed,status,healthy,state,message", columns);
+    if (e == ERR_OK)
+        e = task_find(cli, call->args[0], &task);
+    if (e != ERR_OK)
+        return e;
+    if (call_wants_json(call)) {
+        table_print_json(cli, task);
+        return ERR_OK;
+    }
+    scoped(json_unrefp) json_t *rows = json_pack("[O]", task);
+    table_print(cli, columns, rows);
+    return ERR_OK;
+}
+
+static const struct example status_examples[] = {
+    {"stint task status fix-login-3fa2",              "How it stands"},
+    {"stint task status fix-login-3fa2 -c status,state,message,link",                                               "Chosen columns"},
+    {"stint task status alice/fix-login-3fa2 --json",
+     "Everything there is, of somebody else's task"},
+    {0},
+};
+
+const struct command task_status_command = {
+    .name = "status",
+    .alias = "stat",
+    .summary = "Show how a task stands.",
+    .args = "TASK",
+    .args_min = 1,
+    .args_max = 1,
+    .traits = COMMAND_PRINTS_DATA | COMMAND_LISTS,
+    .examples = status_examples,
+    .run = run_status,
+};

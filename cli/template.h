@@ -1,0 +1,10 @@
+/* template.h - templates as the gateway tells them. */
+#ifndef CLI_TEMPLATE_H
+#define CLI_TEMPLATE_H
+
+#include "cli/cli.h"
+
+/* The active version of the template called `name`; NULL: of the only one there is. */
+enum err must_check template_find_version(struct cli *cli, const char *name, char **ret_version_id);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree.c - the command tree of `stint`: what there is, in the order help shows it. */
+#include "cli/command.h"
+
+static const struct command *const task_commands[] = {
+    &task_create_command,
+    &task_list_command,
+    &task_status_command,
+    &task_watch_command,
+    &task_logs_command,
+    &task_send_command,
+    &task_pause_command,
+    &task_resume_command,
+    &task_delete_command,
+    NULL,
+};
+
+static const struct example task_examples[] = {
+    {"stint task create --template shell --watch 'make test'", "Hand out work and see it done"},
+    {"stint task list",                                                        "What is going on"},
+    {0},
+};
+
+static const struct command task_group = {
+    .name = "task",
+    .alias = "tasks",
+    .summary = "Hand out work, watch it, answer it.",
+    .about = "TASK is a task's name, owner/name, or id.",
+    .examples = task_examples,
+    .children = task_commands,
+};
+
+static const struct command *const template_commands[] = {
+    &template_push_command,
+    &template_list_command,
+    NULL,
+};
+
+static const struct example template_examples[] = {
+    {"stint template push deploy/templates/shell", "Create or update the template \"shell\""},
+    {0                                           },
+};
+
+static const struct command template_group = {
+    .name = "template",
+    .alias = "templates",
+    .summary = "What tasks start from.",
+    .examples = template_examples,
+    .children = template_commands,
+};
+
+static const struct command *const commands[] = {
+    &task_group,
+    &template_group,
+    &login_command,
+    &logout_command,
+    &whoami_command,
+    &completion_command,
+    &version_command,
+    NULL,
+};
+
+static const struct example root_examples[] = {
+    {"stint login https://stint.example.com", "Once"},
+    {"stint task create --template shell --watch 'echo hello'",                                       "A task, followed to its end"},
+    {0},
+};
+
+static const struct flag root_flags[] = {
+    {"version", 'V', NULL, "Show the version of this program."},
+    {0    },
+};
+
+static enum err run_root(struct cli *cli, const struct call *call)
+{
+    if (call_has(call, "version"))
+        fprintf(cli->out, "stint %s\n", STINT_VERSION);
+    else
+        command_help(cli->out, call);
+    return ERR_OK;
+}
+
+const struct command stint_root = {
+    .name = "stint",
+    .summary = "Run coding agents as background tasks.",
+    .flags = root_flags,
+    .run = run_root,
+    .examples = root_examples,
+    .children = commands,
+};
