@@ -136,7 +136,8 @@ def clusters(session, request):
 
 def start_with_shell(cluster):
     cluster.start()
-    cluster.shell = cluster.api().push_template("shell", templates.shell())
+    if cluster.workers:  # who else would import it
+        cluster.shell = cluster.api().push_template("shell", templates.shell())
 
 
 @pytest.fixture

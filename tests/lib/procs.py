@@ -67,25 +67,26 @@ class Process:
 
     def kill(self):
         """kill -9, and wait until it is gone."""
-        if self.is_running():
-            self.popen.kill()
-        if self.popen:
-            self.popen.wait()
+        assert self.is_running(), f"{self.name} was gone before it was killed: {self.popen}"
+        self.popen.kill()
+        self.wait_exit()
 
     def stop(self, deadline=20):
         """Ask it to stop and give its exit status; a daemon stops cleanly with 0."""
         if self.popen is None:
             return None
-        died_before = self.popen.poll()
-        if died_before is not None:
-            return died_before
+        if self.popen.poll() is not None:
+            code = self.wait_exit()
+            self.unclean.append(f"{self.name} ended by itself with {code}")
+            return code
         self.signal(self.stop_signal)
         try:
             code = self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
             self.unclean.append(f"{self.name} did not stop within {deadline} s of being asked")
             self.popen.kill()
-            return self.popen.wait()
+            return self.wait_exit()
+        self.popen = None
         if code != 0:
             self.unclean.append(f"{self.name} ended with {code} when asked to stop")
         return code
@@ -95,7 +96,10 @@ class Process:
         return self.start()
 
     def wait_exit(self, deadline=20):
-        return self.popen.wait(deadline)
+        """The status with which it ended by itself, as the test expected it to."""
+        code = self.popen.wait(deadline)
+        self.popen = None
+        return code
 
     # ---- its log
 

@@ -72,7 +72,7 @@ class Postgres:
     def kill(self):
         """As if the machine's memory had gone: SIGQUIT, recovery at the next start."""
         self.process.signal(signal.SIGQUIT)
-        self.process.popen.wait()
+        self.process.wait_exit()
 
     def url(self, database):
         return f"postgresql://{self.USER}@/{database}?host={self.directory}"
