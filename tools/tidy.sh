@@ -32,7 +32,7 @@ may_include() {
     core/kv/*) echo 'core/(base|loop|kv)/' ;;
     core/bus/*) echo 'core/(base|loop|wire|bus)/' ;;
     # The pure core of the scheduler: no I/O, no clock, no randomness of its own.
-    scheduler/core/*) echo '(core/base|core/wire/refusal|scheduler/core)' ;;
+    scheduler/core/*) echo '(core/base|core/wire|scheduler/core)/' ;;
     tools/*) echo 'core/base/' ;;
     tests/*) echo '(core|scheduler|worker|gateway|agent|cli|tests)/' ;;
     *) echo "(core|${1%%/*})/" ;;
