@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # format.sh - the one look of the C code.
 #
-#   tools/format.sh check    name every file that clang-format 14 would change (exit 1)
-#   tools/format.sh fix      change them
+#   tools/format.sh check [folder…]    name every file that clang-format 14 would change (exit 1)
+#   tools/format.sh fix [folder…]      change them
 #
 # The version is pinned: another one formats the same configuration differently.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-check | fix) mode=$1 ;;
+check | fix) mode=$1 && shift ;;
 *)
     sed -n '3,8s/^# \{0,1\}//p' "$0"
     exit 64
@@ -29,7 +29,7 @@ if [ -z "$tool" ]; then
     exit 69
 fi
 
-mapfile -d '' files < <(find core scheduler worker gateway agent cli tests tools \
+mapfile -d '' files < <(find "${@:-.}" -path ./build -prune -o -path ./.git -prune -o \
     -name '*.[ch]' -print0 2>/dev/null | sort -z)
 if [ "$mode" = fix ]; then
     "$tool" -i --style=file "${files[@]}"

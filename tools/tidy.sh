@@ -81,7 +81,8 @@ check_columns() {
 
 # SQL lives in sql/; the words in capitals at the begin of a string give it away elsewhere.
 check_sql() {
-    printf '%s\n' "${C_FILES[@]}" | grep -v '^tools/sqlgen' | xargs grep -nE \
+    # (Redis has a SELECT of its own.)
+    printf '%s\n' "${C_FILES[@]}" | grep -vE '^(tools/sqlgen|core/kv/|tests/)' | xargs grep -nE \
         '"[[:space:]]*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|CREATE|ALTER|DROP|TRUNCATE)[[:space:]]' |
         sed 's/$/  (move it to sql\/query)/'
 }
