@@ -29,8 +29,12 @@ if [ -z "$tool" ]; then
     exit 69
 fi
 
-mapfile -d '' files < <(find "${@:-.}" -path ./build -prune -o -path ./.git -prune -o \
-    -name '*.[ch]' -print0 2>/dev/null | sort -z)
+files=()
+while IFS= read -r -d '' file; do
+    if [[ $file == *.[ch] && -f $file ]]; then
+        files+=("$file")
+    fi
+done < <(git ls-files -z --cached --others --exclude-standard -- "${@:-.}")
 if [ "$mode" = fix ]; then
     "$tool" -i --style=file "${files[@]}"
     exit
