@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stint-agent: a table of commands.  Other names that the binary is called by can map to rows. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/command.h"
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("stint-agent " STINT_VERSION);
+    return 0;
+}
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"run",     command_run,     "run a workspace's app from a manifest, as pid 1 of its sandbox"},
+    {"report",  command_report,  "report how the work is going; for scripts inside a workspace"  },
+    {"version", command_version, "print the version"                                             },
+};
+
+static void print_help(FILE *out)
+{
+    fputs("stint-agent: the part of Stint that lives inside a workspace.\n\n"
+          "Usage: stint-agent COMMAND [--help]\n\nCommands:\n",
+        out);
+    for (size_t i = 0; i < COUNT(commands); i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+}
+
+enum err command_flags(int argc, char **argv, const struct command_flag *flags, size_t n_flags,
+    bool *ret_help, struct errctx *ctx)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *ret_help = true;
+            return ERR_OK;
+        }
+        size_t n = strcspn(argv[i], "="), f = 0;
+        while (
+            f < n_flags && (strlen(flags[f].name) != n || strncmp(argv[i], flags[f].name, n) != 0))
+            f++;
+        if (f == n_flags)
+            return err_set(
+                ctx, ERR_USAGE, "\"%s\" is not a flag of this command, see --help", argv[i]);
+        if (argv[i][n] == '=')
+            *flags[f].value = argv[i] + n + 1;
+        else if (i + 1 < argc)
+            *flags[f].value = argv[++i];
+        else
+            return err_set(ctx, ERR_USAGE, "%s needs a value", argv[i]);
+    }
+    return ERR_OK;
+}
+
+int command_fail(const char *command, enum err e, const struct errctx *ctx)
+{
+    fprintf(
+        stderr, "stint-agent %s: %s\n", command, ctx->text[0] != '\0' ? ctx->text : err_text(e));
+    return err_exit_status(e);
+}
+
+/* A parent may have closed them; then a socket of ours would become somebody's stdout. */
+static void have_std_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    have_std_files();
+    log_init("agent");
+    if (argc < 2) {
+        print_help(stderr);
+        return err_exit_status(ERR_USAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return command_version(0, NULL);
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "stint-agent: \"%s\" is not a command, see stint-agent --help\n", argv[1]);
+    return err_exit_status(ERR_USAGE);
+}

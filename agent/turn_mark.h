@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * turn_mark.h - which prompt and which messages have been taken: on disk before the command runs.
+ *
+ * This is what keeps rule 7: at most once.  The mark is made first; if the agent, the sandbox or
+ * the machine dies at any later instant, the next start finds it and does not run the same thing
+ * again.
+ *
+ * "turns.json" beside the manifest, replaced as a whole:
+ *
+ *   {"version": 1,
+ *    "prompt_sha256": "<hex>",          the last prompt that was run; absent: none was
+ *    "running_build_id": "<uuid>",      a turn has begun and not ended; the build it began in
+ *    "taken": ["<send id>", …]}         messages that were run, newest last
+ */
+#ifndef AGENT_TURN_MARK_H
+#define AGENT_TURN_MARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/base/err.h"
+#include "core/base/uuid.h"
+
+#define TURN_TAKEN_MAX 256
+
+struct turn_mark {
+    int dir; /* borrowed */
+    bool has_prompt;
+    char prompt_sha256[65];
+    bool is_running;
+    struct uuid running_build_id;
+    struct uuid taken[TURN_TAKEN_MAX];
+    size_t n_taken;
+    /* The file could not be understood: whatever it knew counts as taken. */
+    bool was_damaged;
+};
+
+/* An absent file is an empty mark; a damaged one sets was_damaged. */
+enum err must_check turn_mark_load(struct turn_mark *m, int dir, struct errctx *ctx);
+
+/* This very prompt was run before (or it cannot be known). */
+bool turn_mark_has_prompt(const struct turn_mark *m, const char *prompt);
+bool turn_mark_has_taken(const struct turn_mark *m, const struct uuid *send_id);
+
+/* A turn begins: durable when ERR_OK; as it was when not. */
+enum err must_check turn_mark_prompt(
+    struct turn_mark *m, const char *prompt, const struct uuid *build_id, struct errctx *ctx);
+enum err must_check turn_mark_message(struct turn_mark *m, const struct uuid *send_id,
+    const struct uuid *build_id, struct errctx *ctx);
+/* The turn is over. */
+enum err must_check turn_mark_end(struct turn_mark *m, struct errctx *ctx);
+
+#endif
