@@ -34,7 +34,9 @@ def let_go(cluster, task):
 
 def time_of(text):
     """RFC 3339 with up to nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", text).replace("Z", "+00:00"))
+    whole, fraction, zone = re.fullmatch(r"([^.]+?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", text).groups()
+    micros = ((fraction or "") + "000000")[:6]
+    return datetime.fromisoformat(f"{whole}.{micros}{zone.replace('Z', '+00:00')}")
 
 
 def check_shape(task):

@@ -187,11 +187,9 @@ def test_a_store_that_is_not_there_at_start(clusters, part, missing):
         "database_url": f"postgresql://stint@/nothing?host={cluster.directory}/nowhere",
         "redis_url": f"unix://{cluster.directory}/nowhere.sock"}[missing]
     process.start()
-    word = {"database_url": r"(?i)postgres|database", "redis_url": r"(?i)redis"}[missing]
-    wait_until(lambda: re.search(rf"level=(warn|error).*({word})|({word}).*(cannot|could not|unreach)",
-                                 process.log()) or not process.is_running(),
-               "it says what is missing", 15, say=process.log)
-    assert re.search(word, process.log()), process.log()
+    word = {"database_url": "(?i)level=(warn|error).*(postgres|database)",
+            "redis_url": "(?i)level=(warn|error).*redis"}[missing]
+    wait_until(lambda: re.search(word, process.log()), "it says what is missing", 15, say=process.log)
     if not process.is_running():
         assert process.wait_exit() in (69, 70, 78)
 
@@ -207,13 +205,13 @@ def test_settings_that_are_wrong(clusters, part):
         return subprocess.run([program, *arguments], env=environment(**settings), timeout=30,
                               capture_output=True, text=True)
 
-    for arguments in (["--no-such-flag"], ["--log-level=loud"], ["--log-level"], ["no-such-command"],
-                      ["--config=/nonexistent/file"]):
+    for arguments, word in ((["--no-such-flag"], "no-such-flag"), (["--log-level=loud"], "loud"),
+                            (["--log-level"], "log-level"), (["no-such-command"], "no-such-command"),
+                            (["--config=/nonexistent/file"], "/nonexistent/file")):
         done = run(*arguments, database_url="x", redis_url="unix:///x", scheduler_url="ipc:///x",
                    data_dir=cluster.data_dir, listen=cluster.bus_urls[0])
         assert done.returncode in (64, 66, 74, 78), (arguments, done)
-        assert len(done.stderr) > 10, (arguments, done)
-        assert arguments[0].split("=")[0].strip("-") in done.stderr.replace("_", "-"), (arguments, done.stderr)
+        assert word in done.stderr.replace("_", "-"), (arguments, done)
     assert run().returncode in (64, 78), "without its urls it cannot run"
     for arguments in (["--help"], ["--version"]):
         done = run(*arguments)

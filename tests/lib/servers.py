@@ -111,10 +111,10 @@ class Redis:
         return self
 
     def answers(self):
+        assert self.process.is_running(), self.process.log()
         try:
-            return self.client.ping()
+            return os.path.exists(self.socket) and self.client.ping()
         except redis.exceptions.RedisError:
-            assert self.process.is_running(), self.process.log()
             return False
 
     def stop(self):
@@ -123,3 +123,4 @@ class Redis:
 
     def kill(self):
         self.process.kill()
+        os.unlink(self.socket)
