@@ -46,17 +46,22 @@ static void free_task(void *t)
     task_free(t);
 }
 
-static void free_over(struct core *c)
+/* Objects that are over live through one more batch: the one that names them last. */
+static void free_over(struct core *c, size_t n_jobs, size_t n_tasks)
 {
-    for (size_t i = 0; i < c->over.n; i++) {
+    for (size_t i = 0; i < n_jobs; i++) {
         struct job *j = c->over.v[i];
         free(j->error);
         free(j->task != NULL ? (void *)j : container_of(j, struct import, job));
     }
-    vec_clear(&c->over);
-    for (size_t i = 0; i < c->forgotten.n; i++)
+    for (size_t i = 0; i < n_tasks; i++)
         task_free(c->forgotten.v[i]);
-    vec_clear(&c->forgotten);
+    c->over.n -= n_jobs;
+    c->forgotten.n -= n_tasks;
+    if (c->over.n > 0)
+        memmove(c->over.v, c->over.v + n_jobs, c->over.n * sizeof(*c->over.v));
+    if (c->forgotten.n > 0)
+        memmove(c->forgotten.v, c->forgotten.v + n_tasks, c->forgotten.n * sizeof(*c->forgotten.v));
 }
 
 /* Imports under way are owned by the map of jobs alone. */
@@ -76,7 +81,7 @@ void core_free(struct core *c)
 {
     if (c == NULL)
         return;
-    free_over(c);
+    free_over(c, c->over.n, c->forgotten.n);
     free_imports(c);
     free_all(&c->tasks, free_task);
     free_all(&c->workers, free_worker);
@@ -266,7 +271,7 @@ static void clear_changed(struct core *c)
 
 void core_take_effects(struct core *c, struct effects *ret)
 {
-    free_over(c); /* what the batch before this one named has been packed by now */
+    free_over(c, c->n_over_named, c->n_forgotten_named);
     queue_plan(c);
     worker_flush(c);
 
@@ -277,6 +282,8 @@ void core_take_effects(struct core *c, struct effects *ret)
         flush_workspace(c, c->dirty_workspaces.v[i]);
     vec_clear(&c->dirty_workspaces);
     clear_changed(c);
+    c->n_over_named = c->over.n;
+    c->n_forgotten_named = c->forgotten.n;
 
     effects_clear(ret);
     struct effects gathered = *c->out;
@@ -298,6 +305,7 @@ struct core_counts core_counts(const struct core *c)
     struct core_counts n = c->counts;
     n.tasks = c->tasks.n;
     n.holding = c->n_holding;
+    n.cap = (size_t)c->conf.cap;
     n.waiting = c->n_waiting;
     n.workers = c->workers.n;
     struct worker *w;

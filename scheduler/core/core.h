@@ -80,8 +80,7 @@ struct queue_place {
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id);
 
 struct core_counts {
-    size_t tasks, holding, waiting, workers, jobs_running, sessions;
-    int64_t oldest_wait_ms;
+    size_t tasks, holding, cap, waiting, workers, jobs_running;
     uint64_t stale_results, leases_lost, retries, made_room;
 };
 struct core_counts core_counts(const struct core *c);
@@ -121,9 +120,9 @@ struct job_result {
     const struct row_log *logs; /* id: the worker's number of the line */
     size_t n_logs;
 };
-/* One by one; `ticket` NULL for all but the last of a request. */
+/* One by one; core_answer() when all of a request are in. */
 void core_job_result(struct core *c, const struct uuid *worker_id, const struct job_result *r);
-/* All results of a request are in: answer it. */
+/* Answer with the batch at hand: after all that was done so far is committed. */
 void core_answer(struct core *c, void *ticket, enum refusal code);
 
 void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,

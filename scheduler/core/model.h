@@ -148,8 +148,9 @@ struct core {
 
     VEC(struct job *) dirty_jobs;
     VEC(struct task *) dirty_workspaces;
-    VEC(struct task *) forgotten; /* freed when the next batch is taken */
+    VEC(struct task *) forgotten; /* freed when the batch after the next is taken */
     VEC(struct job *) over;       /* imports and clean-ups, likewise */
+    size_t n_forgotten_named, n_over_named; /* of them, named by the batch taken last */
 
     uint64_t queue_version;  /* changes whenever positions may have */
     uint64_t placed_version; /* of the positions at hand */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conf.h - the scheduler's settings; the rows are in conf.def. */
+#ifndef SCHEDULER_CONF_H
+#define SCHEDULER_CONF_H
+
+#include "core/base/conf.h"
+
+struct scheduler_conf {
+    char *admin_address, *cap_policy, *database_url, *listen, *log_format, *log_level, *redis_url;
+    int64_t attempts_max, cap, lease_ms, make_room, make_room_grace_ms, queue_max, retry_ms;
+};
+
+extern const struct conf_spec scheduler_conf_spec;
+
+#endif

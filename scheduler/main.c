@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - birth of the scheduler: settings, schema, bus, ingest, election, loop; and back.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "core/bus/admin.h"
+#include "scheduler/conf.h"
+#include "scheduler/leader.h"
+#include "scheduler/metric.h"
+#include "scheduler/migrate.h"
+
+struct scheduler {
+    struct scheduler_conf conf;
+    struct loop *loop;
+    struct serve *serve;
+    struct kv *kv;
+    struct ingest *ingest;
+    struct leader *leader;
+    struct admin *admin;
+    atomic_bool ready;
+};
+
+static void on_said(void *arg, const struct agent_said *events, size_t n)
+{
+    struct scheduler *s = arg;
+    if (s->leader != NULL)
+        leader_agents_said(s->leader, events, n);
+}
+
+static void on_kv_state(void *arg, bool up)
+{
+    struct scheduler *s = arg;
+    if (up)
+        log_info("Redis is here");
+    else
+        log_warn("Redis is away, reports wait with the agents until it is back error=%s",
+            LOG_Q(kv_why(s->kv)));
+}
+
+static void on_terminate(void *arg)
+{
+    struct scheduler *s = arg;
+    log_info("stopping");
+    loop_stop(s->loop);
+}
+
+static enum err start(struct scheduler *s, struct errctx *ctx)
+{
+    s->loop = loop_new();
+    enum err code = serve_new(s->loop, s->conf.listen, &s->serve, ctx);
+    if (code == ERR_OK)
+        code = admin_listen(s->conf.admin_address, &s->ready, scheduler_metrics,
+            SCHEDULER_METRIC_COUNT, &s->admin, ctx);
+    if (code != ERR_OK)
+        return code;
+    s->kv = kv_new(s->loop, s->conf.redis_url, on_kv_state, s);
+    s->ingest = ingest_new(s->loop, &s->conf, on_said, s);
+    s->leader = leader_new(s->loop, &s->conf, s->serve, s->kv, s->ingest, &s->ready);
+    loop_on_terminate(s->loop, on_terminate, s);
+    log_info("started version=" STINT_VERSION " listen=%s admin=%s", serve_url(s->serve),
+        s->admin != NULL ? admin_url(s->admin) : "none");
+    return ERR_OK;
+}
+
+static void stop(struct scheduler *s)
+{
+    leader_free(s->leader);
+    s->leader = NULL;
+    ingest_free(s->ingest);
+    if (s->kv != NULL)
+        kv_free(s->kv);
+    serve_free(s->serve);
+    admin_free(s->admin);
+    if (s->loop != NULL)
+        loop_free(s->loop);
+}
+
+static enum err run(struct scheduler *s, struct errctx *ctx)
+{
+    enum err code = migrate_check(s->conf.database_url, ctx);
+    if (code == ERR_DB_DOWN) /* it may come up later; the election waits for it */
+        log_warn("cannot reach Postgres, waiting for it error=%s", LOG_Q(ctx->text));
+    else if (code != ERR_OK)
+        return code;
+    code = start(s, ctx);
+    if (code == ERR_OK)
+        loop_run(s->loop);
+    stop(s);
+    return code;
+}
+
+static enum err check_conf(const struct scheduler_conf *c, bool needs_redis, struct errctx *ctx)
+{
+    enum log_level level;
+    if (c->database_url == NULL)
+        return err_set(ctx, ERR_CONFIG, "no database: set --database-url or STINT_DATABASE_URL");
+    if (needs_redis && c->redis_url == NULL)
+        return err_set(ctx, ERR_CONFIG, "no Redis: set --redis-url or STINT_REDIS_URL");
+    if (strcmp(c->cap_policy, "queue") != 0 && strcmp(c->cap_policy, "reject") != 0)
+        return err_set(ctx, ERR_CONFIG, "cap_policy is \"%s\": use queue or reject", c->cap_policy);
+    if (!log_level_parse(c->log_level, &level))
+        return err_set(
+            ctx, ERR_CONFIG, "log_level is \"%s\": use debug, info, warn or error", c->log_level);
+    log_set_level(level);
+    log_set_json(strcmp(c->log_format, "json") == 0);
+    return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("scheduler");
+    struct scheduler s = {0};
+    struct errctx ctx = {0};
+    enum conf_next next = CONF_GO;
+    int n_args = 0;
+    enum err code =
+        conf_load(&scheduler_conf_spec, argc, argv, &s.conf, &n_args, &next, &ctx);
+    const char *command = code == ERR_OK && n_args > 0 ? argv[1] : "run";
+    bool is_migrate = strcmp(command, "migrate") == 0;
+    if (code == ERR_OK && next == CONF_GO) {
+        code = check_conf(&s.conf, !is_migrate, &ctx);
+        if (code == ERR_OK && is_migrate)
+            code = migrate(s.conf.database_url, &ctx);
+        else if (code == ERR_OK && strcmp(command, "run") == 0)
+            code = run(&s, &ctx);
+        else if (code == ERR_OK)
+            code = err_set(&ctx, ERR_USAGE, "no command \"%s\": use run or migrate", command);
+    }
+    conf_done(&scheduler_conf_spec, &s.conf);
+    if (code != ERR_OK)
+        log_error("cannot go on code=%s error=%s", err_name(code), LOG_Q(ctx.text));
+    return err_exit_status(code);
+}

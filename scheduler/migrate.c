@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/migrate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "core/base/strbuf.h"
+#include "core/db/db.h"
+#include "sql_migration.h"
+
+DEFINE_SCOPED(struct db_session, db_session_close)
+
+static const char lock_and_ledger[] =
+    "SET client_min_messages = warning;\n"
+    "SET lock_timeout = '60s';\n"
+    "SELECT pg_advisory_lock(7083, 2);\n"
+    "CREATE TABLE IF NOT EXISTS schema_migrations (\n"
+    "    version integer PRIMARY KEY, name text NOT NULL,\n"
+    "    applied_at timestamptz NOT NULL DEFAULT now());\n";
+
+static int newest_known(void)
+{
+    return sql_migration_count > 0 ? sql_migrations[sql_migration_count - 1].version : 0;
+}
+
+static enum err read_version(struct db_session *s, int *ret_version, struct errctx *ctx)
+{
+    char text[32];
+    enum err code = db_session_value(
+        s, "TABLE schema_migrations ORDER BY version DESC LIMIT 1", text, sizeof(text), ctx);
+    if (code == ERR_OK)
+        *ret_version = atoi(text);
+    return code;
+}
+
+static enum err refuse_newer(int version, struct errctx *ctx)
+{
+    if (version <= newest_known())
+        return ERR_OK;
+    return err_set(ctx, ERR_SCHEMA,
+        "the database has schema %d, this stint-scheduler knows up to %d: use a newer version of it",
+        version, newest_known());
+}
+
+static enum err apply(struct db_session *s, const struct sql_migration *m, struct errctx *ctx)
+{
+    struct strbuf text;
+    strbuf_init(&text);
+    strbuf_addf(&text, "BEGIN;\n%s\n;INSERT INTO schema_migrations VALUES (%d, '%s'); COMMIT;",
+        m->text, m->version, m->name);
+    enum err code = db_session_exec(s, text.s, ctx);
+    strbuf_done(&text);
+    if (code == ERR_OK)
+        log_info("schema brought forward version=%d name=%s", m->version, m->name);
+    return code;
+}
+
+enum err migrate(const char *database_url, struct errctx *ctx)
+{
+    scoped(db_session_closep) struct db_session *s = NULL;
+    enum err code = db_session_open(database_url, &s, ctx);
+    if (code == ERR_OK)
+        code = db_session_exec(s, lock_and_ledger, ctx);
+    int version = 0;
+    if (code == ERR_OK)
+        code = read_version(s, &version, ctx);
+    if (code == ERR_OK)
+        code = refuse_newer(version, ctx);
+    for (size_t i = 0; code == ERR_OK && i < sql_migration_count; i++)
+        if (sql_migrations[i].version > version)
+            code = apply(s, &sql_migrations[i], ctx);
+    if (code == ERR_OK)
+        log_info("schema is up to date version=%d", newest_known());
+    return code;
+}
+
+enum err migrate_check(const char *database_url, struct errctx *ctx)
+{
+    scoped(db_session_closep) struct db_session *s = NULL;
+    enum err code = db_session_open(database_url, &s, ctx);
+    if (code != ERR_OK)
+        return code;
+    int version = 0;
+    struct errctx missing = {0};
+    if (read_version(s, &version, &missing) != ERR_OK)
+        version = 0;
+    code = refuse_newer(version, ctx);
+    if (code == ERR_OK && version < newest_known())
+        code = err_set(ctx, ERR_SCHEMA,
+            "the database has schema %d, this stint-scheduler needs %d: run `stint-scheduler "
+            "migrate` first",
+            version, newest_known());
+    return code;
+}

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c - one row per kind of request: decode, call the core, and wait for its effects.
+ *
+ * A ticket of the core is a `struct call` here.  All open calls hang on one list, so that the end of
+ * a leadership can answer every one of them.
+ */
+#include "scheduler/serve.h"
+
+#include <stdio.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/list.h"
+#include "core/base/text.h"
+
+#define CALLS_MAX      20000
+#define WORK_BYTES_MAX (4 * 1024 * 1024)
+#define FILE_CHUNK     (1024 * 1024)
+#define SERVERS_MAX    8
+
+struct serve {
+    struct bus_server *servers[SERVERS_MAX];
+    size_t n_servers;
+    struct core *core; /* NULL: not leading */
+    uint64_t epoch;
+    struct db *db;
+    char *leader_url;
+    struct list calls;
+};
+
+struct call {
+    struct serve *serve;
+    struct bus_call *bus;
+    struct list link;
+};
+
+static void close_call(struct call *call)
+{
+    list_unlink(&call->link);
+    free(call);
+}
+
+static struct call *open_call(struct serve *s, struct bus_call *bus)
+{
+    struct call *call = mem_alloc(sizeof(*call));
+    *call = (struct call){.serve = s, .bus = bus};
+    list_append(&s->calls, &call->link);
+    return call;
+}
+
+/* ---- requests ---- */
+
+typedef Stint__V1__Envelope envelope;
+
+#define MALFORMED(s, bus, what) bus_reply_status(bus, REFUSAL_MALFORMED, what)
+
+static void on_task_create(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TaskCreate *m = e->task_create;
+    struct task_create r = {.provisioner = m->provisioner,
+        .app_slug = m->app_slug,
+        .owner_name = m->owner_name,
+        .template_name = m->template_name,
+        .name = m->name,
+        .display_name = m->display_name,
+        .prompt = m->prompt,
+        .priority = m->priority};
+    bool ok = wire_get_uuid(&m->task_id, &r.task_id) && wire_get_uuid(&m->owner_id, &r.owner_id) &&
+              wire_get_uuid(&m->organization_id, &r.organization_id) &&
+              wire_get_uuid(&m->initiator_id, &r.initiator_id) &&
+              wire_get_uuid(&m->template_id, &r.template_id) &&
+              wire_get_uuid(&m->template_version_id, &r.version_id) &&
+              wire_get_uuid(&m->file_id, &r.file_id);
+    size_t name = strlen(r.name);
+    if (!ok || uuid_is_nil(&r.task_id) || uuid_is_nil(&r.owner_id) || uuid_is_nil(&r.version_id) ||
+        name == 0 || name > TASK_NAME_MAX || r.provisioner[0] == '\0') {
+        MALFORMED(s, bus, "TaskCreate lacks an id, a name or a provisioner");
+        return;
+    }
+    core_task_create(s->core, &r, open_call(s, bus));
+}
+
+static void on_task_command(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TaskCommand *m = e->task_command;
+    struct uuid task, initiator, build;
+    if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
+        !wire_get_uuid(&m->build_id, &build) ||
+        (uuid_is_nil(&build) && m->verb != STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT)) {
+        MALFORMED(s, bus, "TaskCommand lacks an id");
+        return;
+    }
+    core_task_command(s->core, (enum task_verb)m->verb, &task, &initiator, &build, m->input,
+        open_call(s, bus));
+}
+
+static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TaskSend *m = e->task_send;
+    struct uuid task, send;
+    if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->send_id, &send) ||
+        uuid_is_nil(&send)) {
+        MALFORMED(s, bus, "TaskSend lacks an id");
+        return;
+    }
+    core_task_send(s->core, &task, &send, m->input, open_call(s, bus));
+}
+
+static void on_app_status(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__AppStatusReport *m = e->app_status_report;
+    struct uuid agent;
+    if (!wire_get_uuid(&m->agent_id, &agent)) {
+        MALFORMED(s, bus, "AppStatusReport lacks an id");
+        return;
+    }
+    core_app_status(
+        s->core, &agent, m->app_slug, m->state, m->message, m->uri, open_call(s, bus));
+}
+
+static void on_template_import(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TemplateImport *m = e->template_import;
+    struct template_import r = {.provisioner = m->provisioner};
+    if (!wire_get_uuid(&m->template_version_id, &r.version_id) ||
+        !wire_get_uuid(&m->job_id, &r.job_id) || uuid_is_nil(&r.job_id) ||
+        !wire_get_uuid(&m->organization_id, &r.organization_id) ||
+        !wire_get_uuid(&m->initiator_id, &r.initiator_id) ||
+        !wire_get_uuid(&m->file_id, &r.file_id)) {
+        MALFORMED(s, bus, "TemplateImport lacks an id");
+        return;
+    }
+    core_template_import(s->core, &r, open_call(s, bus));
+}
+
+static void on_queue_query(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__QueueQuery *m = e->queue_query;
+    size_t n = m->n_task_id < 1000 ? m->n_task_id : 1000;
+    Stint__V1__QueueReply reply = STINT__V1__QUEUE_REPLY__INIT;
+    scoped_free Stint__V1__QueueReply__Place *places = mem_calloc(n, sizeof(*places));
+    scoped_free Stint__V1__QueueReply__Place **list = mem_calloc(n, sizeof(*list));
+    for (size_t i = 0; i < n; i++) {
+        struct uuid id;
+        if (!wire_get_uuid(&m->task_id[i], &id))
+            continue;
+        struct queue_place at = core_queue_place(s->core, &id);
+        if (at.position == 0)
+            continue;
+        Stint__V1__QueueReply__Place *p = &places[reply.n_place];
+        stint__v1__queue_reply__place__init(p);
+        p->task_id = m->task_id[i];
+        p->position = at.position;
+        p->eta_ms = at.eta_ms;
+        list[reply.n_place++] = p;
+    }
+    reply.place = list;
+    struct core_counts counts = core_counts(s->core);
+    reply.size = (uint32_t)counts.waiting;
+    reply.holding = (uint32_t)counts.holding;
+    reply.cap = (uint32_t)counts.cap;
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_QUEUE_REPLY);
+    out.queue_reply = &reply;
+    bus_reply(bus, &out);
+}
+
+static bool get_uuids(const ProtobufCBinaryData *data, size_t n, struct uuid *ret)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!wire_get_uuid(&data[i], &ret[i]))
+            return false;
+    return true;
+}
+
+static bool get_refs(Stint__V1__JobRef *const *refs, size_t n, struct job_ref *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!wire_get_uuid(&refs[i]->job_id, &ret[i].id))
+            return false;
+        ret[i].token = (int64_t)refs[i]->token;
+    }
+    return true;
+}
+
+static void join_words(char *out, size_t size, char *const *words, size_t n)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < n && len + strlen(words[i]) + 2 < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? "," : "", words[i]);
+}
+
+static void on_worker_poll(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__WorkerPoll *m = e->worker_poll;
+    scoped_free struct job_ref *running = mem_calloc(m->n_running, sizeof(*running));
+    scoped_free struct uuid *sessions = mem_calloc(m->n_session_agent_id, sizeof(*sessions));
+    scoped_free struct uuid *closed = mem_calloc(m->n_closed_agent_id, sizeof(*closed));
+    char provisioners[512];
+    join_words(provisioners, sizeof(provisioners), m->provisioner, m->n_provisioner);
+    struct worker_poll p = {.name = m->name,
+        .host = m->host,
+        .version = m->version,
+        .provisioners = provisioners,
+        .slots = (int32_t)m->slots,
+        .free_slots = (int32_t)m->free_slots,
+        .draining = m->draining,
+        .knows_us = m->epoch == s->epoch,
+        .sessions_complete = m->sessions_complete,
+        .running = running,
+        .n_running = m->n_running,
+        .sessions = sessions,
+        .n_sessions = m->n_session_agent_id,
+        .closed = closed,
+        .n_closed = m->n_closed_agent_id};
+    if (!wire_get_uuid(&m->worker_id, &p.worker_id) || uuid_is_nil(&p.worker_id) ||
+        !get_refs(m->running, m->n_running, running) ||
+        !get_uuids(m->session_agent_id, m->n_session_agent_id, sessions) ||
+        !get_uuids(m->closed_agent_id, m->n_closed_agent_id, closed)) {
+        MALFORMED(s, bus, "WorkerPoll has a bad id");
+        return;
+    }
+    core_worker_poll(s->core, &p, open_call(s, bus));
+}
+
+static void take_result(
+    struct serve *s, const struct uuid *worker_id, const Stint__V1__JobResult *m)
+{
+    struct job_result r = {.outcome = (enum job_outcome)m->outcome,
+        .job.token = (int64_t)m->token,
+        .error = m->error,
+        .host = m->host,
+        .clean = m->clean,
+        .n_logs = m->n_log};
+    if (!wire_get_uuid(&m->job_id, &r.job.id))
+        return;
+    if (m->import != NULL) {
+        r.has_ai_task = m->import->has_ai_task;
+        r.app_slug = m->import->app_slug;
+    }
+    scoped_free struct row_log *logs = m->n_log > 0 ? mem_calloc(m->n_log, sizeof(*logs)) : NULL;
+    for (size_t i = 0; i < m->n_log; i++)
+        logs[i] = (struct row_log){.id = (int64_t)m->log[i]->seq,
+            .at_us = m->log[i]->at_us,
+            .level = m->log[i]->level,
+            .stage = m->log[i]->stage,
+            .output = m->log[i]->output};
+    r.logs = logs;
+    core_job_result(s->core, worker_id, &r);
+}
+
+static void on_job_results(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__JobResults *m = e->job_results;
+    struct uuid worker_id;
+    if (!wire_get_uuid(&m->worker_id, &worker_id)) {
+        MALFORMED(s, bus, "JobResults lacks the worker's id");
+        return;
+    }
+    for (size_t i = 0; i < m->n_result; i++)
+        take_result(s, &worker_id, m->result[i]);
+    core_answer(s->core, open_call(s, bus), REFUSAL_NONE);
+}
+
+static void on_agent_open(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__AgentOpen *m = e->agent_open;
+    struct uuid worker, agent, token;
+    if (!wire_get_uuid(&m->worker_id, &worker) || !wire_get_uuid(&m->agent_id, &agent)) {
+        MALFORMED(s, bus, "AgentOpen has a bad id");
+        return;
+    }
+    if (!uuid_parse(m->token, &token))
+        token = (struct uuid){0}; /* matches no agent */
+    core_agent_open(s->core, &worker, &agent, &token, open_call(s, bus));
+}
+
+static void on_agent_send_result(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__AgentSendResult *m = e->agent_send_result;
+    struct uuid send;
+    if (wire_get_uuid(&m->send_id, &send))
+        core_send_result(s->core, &send, refusal_row(m->code)->code, m->detail);
+    core_answer(s->core, open_call(s, bus), REFUSAL_NONE);
+}
+
+static void on_file_read(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
+{
+    struct call *call = arg;
+    if (code != ERR_OK || n == 0 || db_rows(results[0]) == 0) {
+        bus_reply_status(call->bus, code == ERR_OK ? REFUSAL_FILE_UNKNOWN : REFUSAL_STORE_DOWN,
+            code == ERR_OK ? NULL : ctx->text);
+        close_call(call);
+        return;
+    }
+    Stint__V1__FileChunk chunk = STINT__V1__FILE_CHUNK__INIT;
+    size_t bytes;
+    const void *data = db_bytes(results[0], 0, 0, &bytes);
+    chunk.data = (ProtobufCBinaryData){bytes, (uint8_t *)(uintptr_t)data};
+    chunk.total_bytes = (uint64_t)db_int(results[0], 0, 1);
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_FILE_CHUNK);
+    out.file_chunk = &chunk;
+    bus_reply(call->bus, &out);
+    close_call(call);
+}
+
+static void on_file_get(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__FileGet *m = e->file_get;
+    struct uuid file;
+    if (!wire_get_uuid(&m->file_id, &file) || m->offset > INT32_MAX) {
+        MALFORMED(s, bus, "FileGet has a bad id or offset");
+        return;
+    }
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_STORE_READ_FILE);
+    db_add_uuid(b, &file);
+    db_add_int8(b, (int64_t)m->offset);
+    db_add_int8(b, FILE_CHUNK);
+    /* Not on the list of calls: its answer comes from Postgres whoever leads. */
+    struct call *call = mem_alloc(sizeof(*call));
+    *call = (struct call){.serve = s, .bus = bus};
+    db_send(s->db, b, on_file_read, call);
+}
+
+static const struct {
+    Stint__V1__Envelope__BodyCase body;
+    void (*handle)(struct serve *s, struct bus_call *bus, const envelope *e);
+} handlers[] = {
+    {STINT__V1__ENVELOPE__BODY_TASK_CREATE,       on_task_create      },
+    {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,      on_task_command     },
+    {STINT__V1__ENVELOPE__BODY_TASK_SEND,         on_task_send        },
+    {STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT, on_app_status       },
+    {STINT__V1__ENVELOPE__BODY_QUEUE_QUERY,       on_queue_query      },
+    {STINT__V1__ENVELOPE__BODY_TEMPLATE_IMPORT,   on_template_import  },
+    {STINT__V1__ENVELOPE__BODY_WORKER_POLL,       on_worker_poll      },
+    {STINT__V1__ENVELOPE__BODY_JOB_RESULTS,       on_job_results      },
+    {STINT__V1__ENVELOPE__BODY_AGENT_OPEN,        on_agent_open       },
+    {STINT__V1__ENVELOPE__BODY_AGENT_SEND_RESULT, on_agent_send_result},
+    {STINT__V1__ENVELOPE__BODY_FILE_GET,          on_file_get         },
+};
+
+static void on_request(void *arg, struct bus_call *bus, const envelope *request)
+{
+    struct serve *s = arg;
+    if (s->core == NULL) {
+        bus_reply_not_leader(bus, s->leader_url);
+        return;
+    }
+    for (size_t i = 0; i < COUNT(handlers); i++) {
+        if (handlers[i].body == request->body_case) {
+            handlers[i].handle(s, bus, request);
+            return;
+        }
+    }
+    MALFORMED(s, bus, "the scheduler does not serve this kind of request");
+}
+
+/* ---- answers ---- */
+
+void serve_refuse(struct serve *s, void *ticket, enum refusal code, const char *detail)
+{
+    (void)s;
+    struct call *call = ticket;
+    bus_reply_status(call->bus, code, detail);
+    close_call(call);
+}
+
+static void reply_task(struct call *call, const struct reply *r)
+{
+    Stint__V1__TaskReply m = STINT__V1__TASK_REPLY__INIT;
+    m.code = r->code;
+    if (r->detail != NULL)
+        m.detail = (char *)(uintptr_t)r->detail;
+    if (!uuid_is_nil(&r->task_id)) {
+        m.task_id = wire_uuid(&r->task_id);
+        m.workspace_id = wire_uuid(&r->workspace_id);
+        m.build_id = wire_uuid(&r->build_id);
+    }
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_REPLY);
+    out.task_reply = &m;
+    bus_reply(call->bus, &out);
+}
+
+static void reply_opened(struct call *call, const struct reply *r, uint64_t watermark)
+{
+    Stint__V1__AgentOpened m = STINT__V1__AGENT_OPENED__INIT;
+    m.code = r->code;
+    m.watermark = watermark;
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_AGENT_OPENED);
+    out.agent_opened = &m;
+    bus_reply(call->bus, &out);
+}
+
+void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
+{
+    (void)s;
+    struct call *call = r->ticket;
+    if (r->kind == REPLY_TASK)
+        reply_task(call, r);
+    else if (r->kind == REPLY_AGENT_OPENED)
+        reply_opened(call, r, watermark);
+    else
+        bus_reply_status(call->bus, r->code, r->detail);
+    close_call(call);
+}
+
+/* ---- dispatches ---- */
+
+static const char *prompt_of(const struct db_result *prompts, const struct uuid *task_id)
+{
+    for (size_t i = 0; prompts != NULL && i < db_rows(prompts); i++) {
+        struct uuid id = db_uuid(prompts, i, 0);
+        if (uuid_eq(&id, task_id))
+            return db_text(prompts, i, 1);
+    }
+    return "";
+}
+
+/* Strings borrowed from the core are const; protobuf-c wants them writable and does not write. */
+static char *lend(const char *s)
+{
+    return (char *)(uintptr_t)(s != NULL ? s : "");
+}
+
+static void fill_spec(Stint__V1__JobSpec *m, const struct job_spec *j, struct uuid_str *token,
+    const struct db_result *prompts)
+{
+    stint__v1__job_spec__init(m);
+    m->job_id = wire_uuid(&j->job_id);
+    m->token = (uint64_t)j->token;
+    m->kind = (Stint__V1__JobKind)j->kind;
+    m->attempt = (uint32_t)j->attempt;
+    m->provisioner = lend(j->provisioner);
+    m->template_version_id = wire_uuid(&j->version_id);
+    m->file_id = wire_uuid(&j->file_id);
+    if (j->kind == JOB_IMPORT)
+        return;
+    m->build_id = wire_uuid(&j->build_id);
+    m->build_number = (uint32_t)j->build_number;
+    m->workspace_id = wire_uuid(&j->workspace_id);
+    m->workspace_name = m->task_name = lend(j->workspace_name);
+    m->task_id = wire_uuid(&j->task_id);
+    m->owner_id = wire_uuid(&j->owner_id);
+    m->owner_name = lend(j->owner_name);
+    m->template_name = lend(j->template_name);
+    m->app_slug = lend(j->app_slug);
+    if (uuid_is_nil(&j->agent_id))
+        return;
+    m->agent_id = wire_uuid(&j->agent_id);
+    *token = uuid_format(&j->agent_token);
+    m->agent_token = token->s;
+    if (j->wants_prompt)
+        m->prompt = lend(prompt_of(prompts, &j->task_id));
+}
+
+/* What the answer to one poll is made of; freed in one go. */
+struct parcel {
+    Stint__V1__JobSpec *specs;
+    struct uuid_str *tokens;
+    Stint__V1__JobRef *refs;
+    Stint__V1__AgentMessage *messages;
+    void **lists;
+};
+
+static Stint__V1__JobRef **put_refs(
+    struct parcel *p, size_t *at, void ***list, const job_ref_vec *refs)
+{
+    Stint__V1__JobRef **first = (Stint__V1__JobRef **)(void *)*list;
+    for (size_t i = 0; i < refs->n; i++) {
+        Stint__V1__JobRef *m = &p->refs[(*at)++];
+        stint__v1__job_ref__init(m);
+        m->job_id = wire_uuid(&refs->v[i].id);
+        m->token = (uint64_t)refs->v[i].token;
+        *(*list)++ = m;
+    }
+    return first;
+}
+
+static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list,
+    const struct work *w, const struct db_result *prompts)
+{
+    size_t bytes = 0;
+    m->job = (Stint__V1__JobSpec **)(void *)*list;
+    for (size_t i = 0; i < w->jobs.n; i++) {
+        fill_spec(&p->specs[i], &w->jobs.v[i], &p->tokens[i], prompts);
+        bytes += strlen(p->specs[i].prompt) + 512;
+        if (i > 0 && bytes > WORK_BYTES_MAX)
+            break; /* the next poll does not name the rest, so they are sent then */
+        *(*list)++ = &p->specs[i];
+        m->n_job++;
+    }
+}
+
+static void put_messages(
+    Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w)
+{
+    m->message = (Stint__V1__AgentMessage **)(void *)*list;
+    m->n_message = w->messages.n;
+    for (size_t i = 0; i < w->messages.n; i++) {
+        Stint__V1__AgentMessage *a = &p->messages[i];
+        stint__v1__agent_message__init(a);
+        a->agent_id = wire_uuid(&w->messages.v[i].agent_id);
+        a->send_id = wire_uuid(&w->messages.v[i].send_id);
+        a->content = w->messages.v[i].content;
+        *(*list)++ = a;
+    }
+}
+
+static void dispatch(const struct dispatch *d, uint64_t epoch, const struct db_result *prompts)
+{
+    struct call *call = d->ticket;
+    const struct work *w = &d->work;
+    size_t n_refs = w->cancels.n + w->abandons.n;
+    struct parcel p = {.specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
+        .tokens = mem_calloc(w->jobs.n, sizeof(*p.tokens)),
+        .refs = mem_calloc(n_refs, sizeof(*p.refs)),
+        .messages = mem_calloc(w->messages.n, sizeof(*p.messages)),
+        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists))};
+    scoped_free ProtobufCBinaryData *revoked = mem_calloc(w->revoked.n, sizeof(*revoked));
+    Stint__V1__WorkerWork m = STINT__V1__WORKER_WORK__INIT;
+    void **list = p.lists;
+    size_t at = 0;
+
+    m.epoch = epoch;
+    m.resync = w->resync;
+    put_jobs(&m, &p, &list, w, prompts);
+    m.n_cancel = w->cancels.n;
+    m.cancel = put_refs(&p, &at, &list, &w->cancels);
+    m.n_abandon = w->abandons.n;
+    m.abandon = put_refs(&p, &at, &list, &w->abandons);
+    put_messages(&m, &p, &list, w);
+    for (size_t i = 0; i < w->revoked.n; i++)
+        revoked[i] = wire_uuid(&w->revoked.v[i]);
+    m.n_revoked_agent_id = w->revoked.n;
+    m.revoked_agent_id = revoked;
+
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_WORKER_WORK);
+    out.worker_work = &m;
+    bus_reply(call->bus, &out);
+    close_call(call);
+    free(p.specs);
+    free(p.tokens);
+    free(p.refs);
+    free(p.messages);
+    free(p.lists);
+}
+
+void serve_dispatches(
+    struct serve *s, const struct effects *e, uint64_t epoch, const struct db_result *prompts)
+{
+    (void)s;
+    for (size_t i = 0; i < e->dispatches.n; i++)
+        dispatch(&e->dispatches.v[i], epoch, prompts);
+}
+
+/* ---- life ---- */
+
+enum err serve_new(struct loop *l, const char *urls, struct serve **ret_serve, struct errctx *ctx)
+{
+    struct serve *s = mem_alloc(sizeof(*s));
+    list_init(&s->calls);
+    s->leader_url = mem_strdup("");
+    scoped_free char *copy = mem_strdup(urls);
+    char *rest = copy, *url;
+    while ((url = strsep(&rest, ",")) != NULL && s->n_servers < SERVERS_MAX) {
+        enum err code = bus_listen(
+            l, url, CALLS_MAX, on_request, s, &s->servers[s->n_servers], ctx);
+        if (code != ERR_OK) {
+            serve_free(s);
+            return code;
+        }
+        s->n_servers++;
+    }
+    *ret_serve = s;
+    return ERR_OK;
+}
+
+void serve_free(struct serve *s)
+{
+    if (s == NULL)
+        return;
+    serve_lead(s, NULL, 0, NULL);
+    for (size_t i = 0; i < s->n_servers; i++)
+        bus_server_free(s->servers[i]);
+    free(s->leader_url);
+    free(s);
+}
+
+const char *serve_url(const struct serve *s)
+{
+    return bus_server_url(s->servers[0]);
+}
+
+void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *db)
+{
+    s->core = core;
+    s->epoch = epoch;
+    s->db = db;
+    if (core != NULL)
+        return;
+    struct list *it;
+    while ((it = s->calls.next) != &s->calls) {
+        struct call *call = container_of(it, struct call, link);
+        bus_reply_not_leader(call->bus, s->leader_url);
+        close_call(call);
+    }
+}
+
+void serve_set_leader(struct serve *s, const char *url)
+{
+    if (strcmp(s->leader_url, url) == 0)
+        return;
+    free(s->leader_url);
+    s->leader_url = mem_strdup(url);
+}
