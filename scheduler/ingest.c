@@ -6,8 +6,8 @@
  *        `------------------------------------------------------------'
  *
  * One batch at a time: while one commits, the next gathers in Redis, so batches grow with the load
- * by themselves.  Whatever fails, the circle begins anew at READ with the entries that were read but
- * not acknowledged (id 0 of the consumer group); numbers make twice once.
+ * by themselves.  Whatever fails, the circle begins anew at READ with the entries that were read
+ * but not acknowledged (id 0 of the consumer group); numbers make twice once.
  *
  * A batch that Postgres refuses is tried again entry by entry, and the entry at fault goes to the
  * stream stint:dead and its reports are passed over, so one bad entry never blocks the rest.
@@ -107,8 +107,8 @@ static void acknowledge(struct ingest *in, const char *stream, char **ids, size_
 static void bury(struct ingest *in)
 {
     for (size_t i = 0; i < in->batch.dead_ids.n; i++) {
-        const char *argv[] = {"XADD", STREAM_DEAD, "MAXLEN", "~", "1000", "*", "entry",
-            in->batch.dead_ids.v[i]};
+        const char *argv[] = {
+            "XADD", STREAM_DEAD, "MAXLEN", "~", "1000", "*", "entry", in->batch.dead_ids.v[i]};
         command(in->writer, NULL, NULL, COUNT(argv), argv);
         log_warn("an entry cannot be read and is passed over entry=%s stream=" STREAM_DEAD,
             in->batch.dead_ids.v[i]);
@@ -279,10 +279,8 @@ static void remember(struct ingest *in, const struct db_result *r)
     for (size_t i = 0; i < db_rows(r); i++) {
         struct uuid id = db_uuid(r, i, 0);
         struct known *k = mem_alloc(sizeof(*k));
-        *k = (struct known){.id = id,
-            .watermark = db_int(r, i, 1),
-            .task_id = db_uuid(r, i, 2),
-            .exists = true};
+        *k = (struct known){
+            .id = id, .watermark = db_int(r, i, 1), .task_id = db_uuid(r, i, 2), .exists = true};
         free(map_remove(&in->agents, &id));
         map_put(&in->agents, &id, k);
     }
@@ -327,9 +325,8 @@ static void take_entry(struct ingest *in, bool is_log, const struct redisReply *
         return;
     const char *id = entry->element[0]->str;
     const struct redisReply *fields = entry->element[1];
-    const struct redisReply *value = fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2
-                                         ? fields->element[1]
-                                         : NULL;
+    const struct redisReply *value =
+        fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 ? fields->element[1] : NULL;
     if (is_log)
         ingest_batch_add_logs(&in->batch, id, value ? value->str : NULL, value ? value->len : 0);
     else
@@ -369,8 +366,7 @@ static void on_group(void *arg, enum err code, const struct redisReply *reply)
 {
     struct ingest *in = arg;
     /* BUSYGROUP: it was there already. */
-    in->groups_made =
-        code == ERR_OK || (reply != NULL && strncmp(reply->str, "BUSYGROUP", 9) == 0);
+    in->groups_made = code == ERR_OK || (reply != NULL && strncmp(reply->str, "BUSYGROUP", 9) == 0);
     in->busy = false;
     if (in->groups_made)
         next_round(in);

@@ -3,7 +3,8 @@
  * ingest.h - from Redis Streams into Postgres: reports of agents and build logs of workers.
  *
  * A thread of its own with a loop and connections of its own, so that a flood of reports does not
- * touch the commits of jobs.  It works while this scheduler leads, each transaction under the epoch.
+ * touch the commits of jobs.  It works while this scheduler leads, each transaction under the
+ * epoch.
  *
  *   read a batch (consumer group) -> check numbers -> one transaction -> XACK -> "changed",
  *   "watermark" -> tell the core what apps say

@@ -214,8 +214,8 @@ static void touch(struct ingest_batch *b, struct known *k)
 }
 
 /* Rule 8: the next number, and only that one. */
-static void take(struct ingest_batch *b, struct columns *c, struct known *k, const report *r,
-    bool skip)
+static void take(
+    struct ingest_batch *b, struct columns *c, struct known *k, const report *r, bool skip)
 {
     if ((int64_t)r->seq <= k->watermark) {
         b->n_repeated++;
@@ -274,8 +274,8 @@ static void add_columns(struct db_batch *out, struct columns *c)
             c->status_state, c->status_message, c->status_uri},
         7);
     add_statement(out, SQL_REPORT_UPSERT_MESSAGES, c->n_message,
-        (struct db_array *[]){c->message_task, c->message_id, c->message_at, c->message_role,
-            c->message_content},
+        (struct db_array *[]){
+            c->message_task, c->message_id, c->message_at, c->message_role, c->message_content},
         5);
     add_statement(out, SQL_REPORT_UPDATE_APPS, c->n_app,
         (struct db_array *[]){c->app_agent, c->app_slug, c->app_health}, 3);

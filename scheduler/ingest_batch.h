@@ -51,8 +51,8 @@ void ingest_batch_add_logs(struct ingest_batch *b, const char *id, const void *d
  * over.  NULL: all are known. */
 struct db_array *ingest_batch_unknown(const struct ingest_batch *b, const struct map *agents);
 
-/* Check the numbers and add the statements.  With `skip` every report is counted as taken in but not
- * written: the way past a batch that Postgres refuses. */
+/* Check the numbers and add the statements.  With `skip` every report is counted as taken in but
+ * not written: the way past a batch that Postgres refuses. */
 void ingest_batch_pack(struct ingest_batch *b, struct map *agents, bool skip, struct db_batch *out);
 
 #endif

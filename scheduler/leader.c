@@ -77,8 +77,8 @@ static void load_workers(struct leader *l, const struct db_result *r)
 {
     for (size_t i = 0; i < db_rows(r); i++) {
         struct uuid id = db_uuid(r, i, 0);
-        core_load_worker(l->core, &id, db_text(r, i, 1), db_text(r, i, 2), db_text(r, i, 3),
-            db_int(r, i, 4));
+        core_load_worker(
+            l->core, &id, db_text(r, i, 1), db_text(r, i, 2), db_text(r, i, 3), db_int(r, i, 4));
     }
 }
 
@@ -330,8 +330,8 @@ void leader_agents_said(struct leader *l, const struct agent_said *events, size_
 
 /* ---- life ---- */
 
-struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf,
-    struct serve *serve, struct kv *kv, struct ingest *ingest, atomic_bool *ready)
+struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf, struct serve *serve,
+    struct kv *kv, struct ingest *ingest, atomic_bool *ready)
 {
     struct leader *l = mem_alloc(sizeof(*l));
     *l = (struct leader){

@@ -6,9 +6,9 @@
  *      ^                 |                      |
  *      `-----------------+---- any failure -----'   forget everything, connect anew
  *
- * The leader is whoever's session holds the advisory lock.  The same session writes the batches: when
- * it breaks, lock and leadership are gone together.  What a deposed leader still tries to write fails
- * on the epoch.
+ * The leader is whoever's session holds the advisory lock.  The same session writes the batches:
+ * when it breaks, lock and leadership are gone together.  What a deposed leader still tries to
+ * write fails on the epoch.
  */
 #ifndef SCHEDULER_LEADER_H
 #define SCHEDULER_LEADER_H

@@ -50,7 +50,6 @@ static void on_terminate(void *arg)
 
 static enum err start(struct scheduler *s, struct errctx *ctx)
 {
-    s->loop = loop_new();
     enum err code = serve_new(s->loop, s->conf.listen, &s->serve, ctx);
     if (code == ERR_OK)
         code = admin_listen(s->conf.admin_address, &s->ready, scheduler_metrics,
@@ -60,7 +59,6 @@ static enum err start(struct scheduler *s, struct errctx *ctx)
     s->kv = kv_new(s->loop, s->conf.redis_url, on_kv_state, s);
     s->ingest = ingest_new(s->loop, &s->conf, on_said, s);
     s->leader = leader_new(s->loop, &s->conf, s->serve, s->kv, s->ingest, &s->ready);
-    loop_on_terminate(s->loop, on_terminate, s);
     log_info("started version=" STINT_VERSION " listen=%s admin=%s", serve_url(s->serve),
         s->admin != NULL ? admin_url(s->admin) : "none");
     return ERR_OK;
@@ -81,12 +79,13 @@ static void stop(struct scheduler *s)
 
 static enum err run(struct scheduler *s, struct errctx *ctx)
 {
+    s->loop = loop_new();
+    loop_on_terminate(s->loop, on_terminate, s);
     enum err code = migrate_check(s->conf.database_url, ctx);
     if (code == ERR_DB_DOWN) /* it may come up later; the election waits for it */
         log_warn("cannot reach Postgres, waiting for it error=%s", LOG_Q(ctx->text));
-    else if (code != ERR_OK)
-        return code;
-    code = start(s, ctx);
+    if (code == ERR_OK || code == ERR_DB_DOWN)
+        code = start(s, ctx);
     if (code == ERR_OK)
         loop_run(s->loop);
     stop(s);
@@ -117,8 +116,7 @@ int main(int argc, char **argv)
     struct errctx ctx = {0};
     enum conf_next next = CONF_GO;
     int n_args = 0;
-    enum err code =
-        conf_load(&scheduler_conf_spec, argc, argv, &s.conf, &n_args, &next, &ctx);
+    enum err code = conf_load(&scheduler_conf_spec, argc, argv, &s.conf, &n_args, &next, &ctx);
     const char *command = code == ERR_OK && n_args > 0 ? argv[1] : "run";
     bool is_migrate = strcmp(command, "migrate") == 0;
     if (code == ERR_OK && next == CONF_GO) {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * migrate.c - sql_migrations[0] is the ledger: it takes the lock, and makes the table of what has
+ * been done; all others run once, each in a transaction with its line in the ledger.
+ */
 #include "scheduler/migrate.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/cleanup.h"
@@ -12,14 +15,6 @@
 
 DEFINE_SCOPED(struct db_session, db_session_close)
 
-static const char lock_and_ledger[] =
-    "SET client_min_messages = warning;\n"
-    "SET lock_timeout = '60s';\n"
-    "SELECT pg_advisory_lock(7083, 2);\n"
-    "CREATE TABLE IF NOT EXISTS schema_migrations (\n"
-    "    version integer PRIMARY KEY, name text NOT NULL,\n"
-    "    applied_at timestamptz NOT NULL DEFAULT now());\n";
-
 static int newest_known(void)
 {
     return sql_migration_count > 0 ? sql_migrations[sql_migration_count - 1].version : 0;
@@ -28,8 +23,7 @@ static int newest_known(void)
 static enum err read_version(struct db_session *s, int *ret_version, struct errctx *ctx)
 {
     char text[32];
-    enum err code = db_session_value(
-        s, "TABLE schema_migrations ORDER BY version DESC LIMIT 1", text, sizeof(text), ctx);
+    enum err code = db_session_value(s, "TABLE schema_version", text, sizeof(text), ctx);
     if (code == ERR_OK)
         *ret_version = atoi(text);
     return code;
@@ -40,7 +34,8 @@ static enum err refuse_newer(int version, struct errctx *ctx)
     if (version <= newest_known())
         return ERR_OK;
     return err_set(ctx, ERR_SCHEMA,
-        "the database has schema %d, this stint-scheduler knows up to %d: use a newer version of it",
+        "the database has schema %d, this stint-scheduler knows up to %d: use a newer version of "
+        "it",
         version, newest_known());
 }
 
@@ -48,7 +43,8 @@ static enum err apply(struct db_session *s, const struct sql_migration *m, struc
 {
     struct strbuf text;
     strbuf_init(&text);
-    strbuf_addf(&text, "BEGIN;\n%s\n;INSERT INTO schema_migrations VALUES (%d, '%s'); COMMIT;",
+    strbuf_addf(&text,
+        "BEGIN;\n%s\n;DO $done$ BEGIN PERFORM schema_migrated(%d, '%s'); END $done$; COMMIT;",
         m->text, m->version, m->name);
     enum err code = db_session_exec(s, text.s, ctx);
     strbuf_done(&text);
@@ -62,7 +58,7 @@ enum err migrate(const char *database_url, struct errctx *ctx)
     scoped(db_session_closep) struct db_session *s = NULL;
     enum err code = db_session_open(database_url, &s, ctx);
     if (code == ERR_OK)
-        code = db_session_exec(s, lock_and_ledger, ctx);
+        code = db_session_exec(s, sql_migrations[0].text, ctx);
     int version = 0;
     if (code == ERR_OK)
         code = read_version(s, &version, ctx);

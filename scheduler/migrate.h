@@ -2,8 +2,8 @@
 /*
  * migrate.h - bring the schema forward: sql/migration/NNNN_words.sql, each once, in order.
  *
- * Several may run it at once: an advisory lock lets one through at a time.  A schema newer than this
- * binary knows is refused, so an old binary never writes into tables it does not understand.
+ * Several may run it at once: an advisory lock lets one through at a time.  A schema newer than
+ * this binary knows is refused, so an old binary never writes into tables it does not understand.
  */
 #ifndef SCHEDULER_MIGRATE_H
 #define SCHEDULER_MIGRATE_H

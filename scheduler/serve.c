@@ -2,8 +2,8 @@
 /*
  * serve.c - one row per kind of request: decode, call the core, and wait for its effects.
  *
- * A ticket of the core is a `struct call` here.  All open calls hang on one list, so that the end of
- * a leadership can answer every one of them.
+ * A ticket of the core is a `struct call` here.  All open calls hang on one list, so that the end
+ * of a leadership can answer every one of them.
  */
 #include "scheduler/serve.h"
 
@@ -90,8 +90,8 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
         MALFORMED(s, bus, "TaskCommand lacks an id");
         return;
     }
-    core_task_command(s->core, (enum task_verb)m->verb, &task, &initiator, &build, m->input,
-        open_call(s, bus));
+    core_task_command(
+        s->core, (enum task_verb)m->verb, &task, &initiator, &build, m->input, open_call(s, bus));
 }
 
 static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -114,8 +114,7 @@ static void on_app_status(struct serve *s, struct bus_call *bus, const envelope 
         MALFORMED(s, bus, "AppStatusReport lacks an id");
         return;
     }
-    core_app_status(
-        s->core, &agent, m->app_slug, m->state, m->message, m->uri, open_call(s, bus));
+    core_app_status(s->core, &agent, m->app_slug, m->state, m->message, m->uri, open_call(s, bus));
 }
 
 static void on_template_import(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -478,8 +477,8 @@ static Stint__V1__JobRef **put_refs(
     return first;
 }
 
-static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list,
-    const struct work *w, const struct db_result *prompts)
+static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w,
+    const struct db_result *prompts)
 {
     size_t bytes = 0;
     m->job = (Stint__V1__JobSpec **)(void *)*list;
@@ -565,8 +564,8 @@ enum err serve_new(struct loop *l, const char *urls, struct serve **ret_serve, s
     scoped_free char *copy = mem_strdup(urls);
     char *rest = copy, *url;
     while ((url = strsep(&rest, ",")) != NULL && s->n_servers < SERVERS_MAX) {
-        enum err code = bus_listen(
-            l, url, CALLS_MAX, on_request, s, &s->servers[s->n_servers], ctx);
+        enum err code =
+            bus_listen(l, url, CALLS_MAX, on_request, s, &s->servers[s->n_servers], ctx);
         if (code != ERR_OK) {
             serve_free(s);
             return code;

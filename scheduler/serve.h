@@ -3,8 +3,8 @@
  * serve.h - the scheduler's side of the bus: requests become events of the core, replies and
  * dispatches become messages.
  *
- * While this scheduler does not lead, every request is answered NOT_LEADER.  Requests that wait when
- * a leadership ends are answered so too: their senders ask again, here or elsewhere.
+ * While this scheduler does not lead, every request is answered NOT_LEADER.  Requests that wait
+ * when a leadership ends are answered so too: their senders ask again, here or elsewhere.
  */
 #ifndef SCHEDULER_SERVE_H
 #define SCHEDULER_SERVE_H
@@ -22,7 +22,8 @@ void serve_free(struct serve *s);
 /* The first URL, with its real port. */
 const char *serve_url(const struct serve *s);
 
-/* From now on requests go to this core; NULL: no more, and whoever waits is told. `db` reads files. */
+/* From now on requests go to this core; NULL: no more, and whoever waits is told. `db` reads files.
+ */
 void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *db);
 /* Whom to point at while not leading. */
 void serve_set_leader(struct serve *s, const char *url);
@@ -30,8 +31,8 @@ void serve_set_leader(struct serve *s, const char *url);
 /* After the commit.  `watermark` counts for REPLY_AGENT_OPENED. */
 void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark);
 /* `prompts`: rows (task id, prompt) for the jobs that want one; NULL if none does. */
-void serve_dispatches(struct serve *s, const struct effects *e, uint64_t epoch,
-    const struct db_result *prompts);
+void serve_dispatches(
+    struct serve *s, const struct effects *e, uint64_t epoch, const struct db_result *prompts);
 void serve_refuse(struct serve *s, void *ticket, enum refusal code, const char *detail);
 
 #endif

@@ -64,14 +64,14 @@ void store_lead(struct store *s, struct core *core, uint64_t epoch)
 /* ---- rows to arrays ---- */
 
 /* One column: COLUMN(b, DB_UUID, uuid, rows, &row->id) fills an array from every row. */
-#define COLUMN(b, type, kind, rows, value)                        \
-    do {                                                          \
-        struct db_array *a_ = db_array_new(type);                 \
-        for (size_t i_ = 0; i_ < (rows)->n; i_++) {               \
-            __typeof__((rows)->v) row = &(rows)->v[i_];           \
-            db_array_##kind(a_, (value));                         \
-        }                                                         \
-        db_add_array(b, a_);                                      \
+#define COLUMN(b, type, kind, rows, value)              \
+    do {                                                \
+        struct db_array *a_ = db_array_new(type);       \
+        for (size_t i_ = 0; i_ < (rows)->n; i_++) {     \
+            __typeof__((rows)->v) row = &(rows)->v[i_]; \
+            db_array_##kind(a_, (value));               \
+        }                                               \
+        db_add_array(b, a_);                            \
     } while (0)
 
 static void add_tasks(struct db_batch *b, const struct effects *e)
@@ -384,8 +384,7 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
         fail(s, code, ctx->text);
         return;
     }
-    if (sent->at_jobs >= 0 &&
-        db_affected(results[sent->at_jobs]) != (int64_t)s->batch.jobs.n) {
+    if (sent->at_jobs >= 0 && db_affected(results[sent->at_jobs]) != (int64_t)s->batch.jobs.n) {
         fail(s, ERR_STALE_EPOCH, "a job's token in Postgres is not the one in memory");
         return;
     }

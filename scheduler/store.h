@@ -2,9 +2,10 @@
 /*
  * store.h - self-clocking group commit (rules 1, 3, 4).
  *
- * The store takes what the core has gathered, writes it as one transaction, and releases the batch's
- * replies and dispatches when Postgres has committed.  While one batch is on its way the next one
- * gathers: a lone request commits at once, a storm is amortised, and there is no timer and no knob.
+ * The store takes what the core has gathered, writes it as one transaction, and releases the
+ * batch's replies and dispatches when Postgres has committed.  While one batch is on its way the
+ * next one gathers: a lone request commits at once, a storm is amortised, and there is no timer and
+ * no knob.
  *
  * A batch that fails ends this leadership: on_failed() is called, and nothing of it was said.
  */

@@ -108,7 +108,8 @@ void core_app_status(struct core *c, const struct uuid *agent_id, const char *sl
 
 /* ---- messages for it ---- */
 
-/* May the task's app get a message now?  By the task's status, the first part that is not active. */
+/* May the task's app get a message now?  By the task's status, the first part that is not active.
+ */
 static enum refusal may_send(const struct task *t)
 {
     const struct job *j = &t->job;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * core.h - the brain: tasks, the cap, the queue, leases.  No I/O, no clock, no randomness of its own.
+ * core.h - the brain: tasks, the cap, the queue, leases.  No I/O, no clock, no randomness of its
+ * own.
  *
  * Events go in by the functions below; effects (effects.h) come out by core_take_effects().  The
  * core changes its memory at once and trusts that the effects are committed; when a commit fails,

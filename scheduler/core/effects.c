@@ -3,8 +3,10 @@
 
 const char *job_kind_name(enum job_kind kind)
 {
-    static const char *const names[] = {
-        [JOB_START] = "start", [JOB_STOP] = "stop", [JOB_DELETE] = "delete", [JOB_IMPORT] = "import"};
+    static const char *const names[] = {[JOB_START] = "start",
+        [JOB_STOP] = "stop",
+        [JOB_DELETE] = "delete",
+        [JOB_IMPORT] = "import"};
     return names[kind];
 }
 

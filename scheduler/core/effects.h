@@ -6,8 +6,8 @@
  * then speak) and only after the commit are replies and dispatches released and changes published.
  * If the commit fails, nothing of it is said.
  *
- * Strings are borrowed: from the batch's own arena, or from the core, which keeps what a batch names
- * until the next one is taken.  The store therefore packs the rows at once.
+ * Strings are borrowed: from the batch's own arena, or from the core, which keeps what a batch
+ * names until the next one is taken.  The store therefore packs the rows at once.
  */
 #ifndef SCHEDULER_CORE_EFFECTS_H
 #define SCHEDULER_CORE_EFFECTS_H

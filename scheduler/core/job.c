@@ -54,7 +54,8 @@ void job_set_holds(struct core *c, struct job *j, bool holds)
 
 struct job_spec job_spec_of(const struct job *j)
 {
-    struct job_spec s = {.job_id = j->id, .token = j->token, .kind = j->kind, .attempt = j->attempt};
+    struct job_spec s = {
+        .job_id = j->id, .token = j->token, .kind = j->kind, .attempt = j->attempt};
     s.provisioner = j->pool->provisioner;
     if (j->task == NULL) {
         const struct import *i = container_of(j, struct import, job);
@@ -167,7 +168,8 @@ void job_expire(struct core *c, struct job *j)
 {
     c->counts.leases_lost++;
     job_set_error(j, "The worker that carried it out fell silent.");
-    /* What it had begun may still be there: the compute stays counted until a stop says it is gone. */
+    /* What it had begun may still be there: the compute stays counted until a stop says it is gone.
+     */
     job_failed(c, j, false, JOB_EXPIRE);
 }
 

@@ -67,7 +67,8 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->version = core_version(c, &l->version_id, &l->file_id, l->template_name);
     t->provisioner = core_intern(c, l->provisioner);
     t->host = core_intern(c, l->host);
-    t->app_slug = l->app_slug != NULL && l->app_slug[0] != '\0' ? core_intern(c, l->app_slug) : NULL;
+    t->app_slug =
+        l->app_slug != NULL && l->app_slug[0] != '\0' ? core_intern(c, l->app_slug) : NULL;
     t->priority = l->priority;
     t->deleted = l->deleted;
     memcpy(t->name, l->name, strnlen(l->name, TASK_NAME_MAX));

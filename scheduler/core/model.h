@@ -37,8 +37,8 @@ struct worker {
     int32_t slots;
     int32_t free_slots; /* as of the held poll, less what was given since */
     bool draining;
-    bool known;          /* has spoken to this leader */
-    void *ticket;        /* the held poll, NULL: none */
+    bool known;   /* has spoken to this leader */
+    void *ticket; /* the held poll, NULL: none */
     int64_t hold_until_ms;
     int64_t seen_at_ms;
     int64_t row_at_ms; /* when its row was last written */
@@ -57,16 +57,16 @@ struct job {
     bool dirty;
     bool named; /* mentioned by the poll at hand */
     int64_t cancel_sent_ms;
-    int64_t ready_at_ms;  /* a retry waits until then */
+    int64_t ready_at_ms; /* a retry waits until then */
     int64_t waiting_since_ms;
     uint64_t seq; /* age in the queue */
     uint32_t position;
     struct worker *worker;
     struct task *task; /* NULL: an import */
     struct pool *pool;
-    struct lane *lane;   /* while it waits for the cap */
-    struct list link;    /* worker->jobs, lane->jobs, pool->urgent or core->retries */
-    char *error;         /* owned */
+    struct lane *lane; /* while it waits for the cap */
+    struct list link;  /* worker->jobs, lane->jobs, pool->urgent or core->retries */
+    char *error;       /* owned */
 };
 
 enum lifecycle_phase { PHASE_STARTING, PHASE_READY, PHASE_ENDING };
@@ -142,14 +142,14 @@ struct core {
 
     struct map tasks, names, jobs, agents, workers, owners, versions, sends;
     VEC(struct pool *) pools;
-    VEC(char *) words; /* interned */
+    VEC(char *) words;   /* interned */
     struct list retries; /* pending jobs whose time has not come */
     struct list resting; /* agents, longest rest first */
 
     VEC(struct job *) dirty_jobs;
     VEC(struct task *) dirty_workspaces;
-    VEC(struct task *) forgotten; /* freed when the batch after the next is taken */
-    VEC(struct job *) over;       /* imports and clean-ups, likewise */
+    VEC(struct task *) forgotten;           /* freed when the batch after the next is taken */
+    VEC(struct job *) over;                 /* imports and clean-ups, likewise */
     size_t n_forgotten_named, n_over_named; /* of them, named by the batch taken last */
 
     uint64_t queue_version;  /* changes whenever positions may have */

@@ -8,9 +8,9 @@
  *                 └─ heap of lanes, one per owner: holds least first, then oldest job
  *                      └─ jobs, oldest first
  *
- * A start leaves the queue when the cap has room and a worker that can take it has a free slot and a
- * held poll.  Order: priority, then fair share between owners (who holds less compute goes first),
- * then age.  All is O(log owners) a job; a pool whose workers are full costs nothing.
+ * A start leaves the queue when the cap has room and a worker that can take it has a free slot and
+ * a held poll.  Order: priority, then fair share between owners (who holds less compute goes
+ * first), then age.  All is O(log owners) a job; a pool whose workers are full costs nothing.
  */
 #include <assert.h>
 
@@ -149,7 +149,8 @@ void queue_done(struct core *c)
 
 /* ---- in and out ---- */
 
-/* Among the lane's jobs by age: at the end for a new one, towards the front for one that comes back. */
+/* Among the lane's jobs by age: at the end for a new one, towards the front for one that comes
+ * back. */
 static void lane_insert(struct lane *l, struct job *j)
 {
     struct list *after = l->jobs.prev;
@@ -330,8 +331,8 @@ static void rehearsal_down(struct rehearsal *v, size_t n, size_t at)
 
 /*
  * Number all waiting jobs by rehearsing the starts as if nothing else happened: each one raises its
- * owner's share, which is put back at the end.  Exact for owners with one lane; where an owner waits
- * at several priorities or hosts, its other lanes may stand a little too far ahead.
+ * owner's share, which is put back at the end.  Exact for owners with one lane; where an owner
+ * waits at several priorities or hosts, its other lanes may stand a little too far ahead.
  */
 static void number_places(struct core *c)
 {

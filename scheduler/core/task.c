@@ -120,8 +120,7 @@ static enum refusal may_start_another(const struct core *c)
 {
     if ((int64_t)c->n_waiting >= c->conf.queue_max)
         return REFUSAL_QUEUE_FULL;
-    if (c->conf.cap_policy == CAP_REJECT &&
-        (int64_t)(c->n_holding + c->n_waiting) >= c->conf.cap)
+    if (c->conf.cap_policy == CAP_REJECT && (int64_t)(c->n_holding + c->n_waiting) >= c->conf.cap)
         return REFUSAL_CAP_REACHED;
     return REFUSAL_NONE;
 }
@@ -136,7 +135,8 @@ static struct task *task_new(struct core *c, const struct task_create *r)
     t->owner = core_owner(c, &r->owner_id, r->owner_name);
     t->version = core_version(c, &r->version_id, &r->file_id, r->template_name);
     t->provisioner = core_intern(c, r->provisioner);
-    t->app_slug = r->app_slug != NULL && r->app_slug[0] != '\0' ? core_intern(c, r->app_slug) : NULL;
+    t->app_slug =
+        r->app_slug != NULL && r->app_slug[0] != '\0' ? core_intern(c, r->app_slug) : NULL;
     t->priority = r->priority;
     memcpy(t->name, r->name, strnlen(r->name, TASK_NAME_MAX));
     map_put(&c->tasks, &t->id, t);
@@ -264,13 +264,11 @@ static void write_job_now(struct core *c, struct task *t)
     j->dirty = false;
 }
 
-static enum refusal delete(struct core *c, struct task *t, const struct command *cmd)
-{
-    if (!waiting_gives_way(c, t))
-        return REFUSAL_BUILD_ACTIVE;
-    write_job_now(c, t);
+static enum refusal delete (struct core *c, struct task *t, const struct command *cmd) {
+    if (!waiting_gives_way(c, t)) return REFUSAL_BUILD_ACTIVE; write_job_now(c, t);
     t->deleted = true;
-    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .deleted = true};
+    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .deleted = true}
+       ;
     core_audit(c, cmd->initiator_id, "delete", "task", &t->id);
     task_begin_build(c, t, cmd->build_id, JOB_DELETE, "initiator", cmd->initiator_id);
     return REFUSAL_NONE;

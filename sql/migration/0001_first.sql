@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The whole of Stint's truth.  Times are the database's clock.  Words as in docs/ARCHITECTURE.md.
 --
 -- Who writes what: the leading scheduler writes tasks, workspaces, builds, jobs, agents, apps,

@@ -159,15 +159,17 @@ static struct job_spec given(const struct stage *s, size_t nth)
     return (struct job_spec){0};
 }
 
-static void result_of(
-    struct stage *s, unsigned worker, const struct job_spec *j, enum job_outcome outcome, bool clean)
+static void result_of(struct stage *s, unsigned worker, const struct job_spec *j,
+    enum job_outcome outcome, bool clean)
 {
-    struct job_result r = {.job = {j->job_id, j->token},
+    struct job_result r = {
+        .job = {j->job_id, j->token},
         .outcome = outcome,
         .error = outcome == OUTCOME_SUCCEEDED ? "" : "it broke",
         .host = "h",
         .clean = clean,
-        .app_slug = ""};
+        .app_slug = ""
+    };
     struct uuid w = id_of(worker);
     core_job_result(s->c, &w, &r);
     for (size_t i = s->in_hand.n; i-- > 0;)
@@ -607,7 +609,8 @@ static void a_draining_worker_gets_nothing_and_hands_back_without_a_try(void **s
     poll(&s, 1, 1);
     take(&s);
     struct job_spec j = given(&s, 0);
-    struct worker_poll p = {.worker_id = id_of(1),
+    struct worker_poll p = {
+        .worker_id = id_of(1),
         .name = "w",
         .host = "h",
         .version = "1",
@@ -616,7 +619,8 @@ static void a_draining_worker_gets_nothing_and_hands_back_without_a_try(void **s
         .draining = true,
         .knows_us = true,
         .running = &(struct job_ref){j.job_id, j.token},
-        .n_running = 1};
+        .n_running = 1
+    };
     core_worker_poll(s.c, &p, ticket(10001));
     result_of(&s, 1, &j, OUTCOME_HANDED_BACK, true);
     assert_int_equal(jobs_given(&s), 0);
