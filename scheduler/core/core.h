@@ -58,7 +58,13 @@ struct task_create {
 };
 void core_task_create(struct core *c, const struct task_create *r, void *ticket);
 
-enum task_verb { TASK_PAUSE = 1, TASK_RESUME = 2, TASK_DELETE = 3, TASK_UPDATE_INPUT = 4 };
+enum task_verb { /* values match Stint__V1__TaskVerb */
+    TASK_PAUSE = 1,
+    TASK_RESUME = 2,
+    TASK_DELETE = 3,
+    TASK_UPDATE_INPUT = 4,
+    TASK_CANCEL = 5,
+};
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket);
 

@@ -78,7 +78,7 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
     free(j->error);
     *j = (struct job){.id = core_uuid(c),
         .kind = kind,
-        .state = nothing_there ? JOB_SUCCEEDED : JOB_PENDING,
+        .state = JOB_PENDING,
         .priority = t->priority,
         .holds_compute = holds,
         .task = t,
@@ -89,11 +89,13 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
         struct uuid agent_id = core_uuid(c), token = core_uuid(c);
         agent_begin(c, t, &agent_id, &token);
     }
+    if (nothing_there) /* it never got as far as a host: a word suffices */
+        job_move(c, j, JOB_FINISH);
     row_of_build(c, t, reason, initiator_id);
     if (t->build_number > 1)
         task_mark_workspace(c, t);
     task_mark_changed(c, t);
-    if (nothing_there) { /* it never got as far as a host: a word suffices */
+    if (nothing_there) {
         task_build_over(c, t);
         return;
     }
@@ -285,18 +287,42 @@ static enum refusal update_input(struct core *c, struct task *t, const struct co
     return REFUSAL_NONE;
 }
 
+static enum refusal cancel(struct core *c, struct task *t, const struct command *cmd)
+{
+    struct job *j = &t->job;
+    if (!uuid_eq(&t->build_id, cmd->build_id) || job_state_is_over(j->state))
+        return REFUSAL_JOB_OVER;
+    if (j->cancel_requested)
+        return REFUSAL_JOB_CANCELED;
+    j->cancel_requested = true;
+    core_audit(c, cmd->initiator_id, "cancel", "workspace_build", &t->build_id);
+    if (j->state == JOB_RUNNING) {
+        job_move(c, j, JOB_CANCEL);
+        j->cancel_sent_ms = c->now_ms;
+        *vec_push(&j->worker->outbox.cancels) = (struct job_ref){j->id, j->token};
+        return REFUSAL_NONE;
+    }
+    queue_remove(c, j);
+    job_move(c, j, JOB_CANCEL);
+    map_remove(&c->jobs, &j->id);
+    task_build_over(c, t);
+    return REFUSAL_NONE;
+}
+
 static enum refusal (*const verbs[])(struct core *, struct task *, const struct command *) = {
     [TASK_PAUSE] = pause,
     [TASK_RESUME] = resume,
     [TASK_DELETE] = delete,
     [TASK_UPDATE_INPUT] = update_input,
+    [TASK_CANCEL] = cancel,
 };
 
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket)
 {
     struct task *t = map_get(&c->tasks, task_id);
-    bool twice = t != NULL && !uuid_is_nil(build_id) && uuid_eq(&t->build_id, build_id);
+    bool twice = verb != TASK_CANCEL && t != NULL && !uuid_is_nil(build_id) &&
+                 uuid_eq(&t->build_id, build_id);
     if (twice) {
         core_reply_task(c, ticket, REFUSAL_NONE, t);
         return;

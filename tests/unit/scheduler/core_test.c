@@ -525,6 +525,33 @@ static void a_message_reaches_the_worker_that_holds_the_session(void **state)
     stage_close(&s);
 }
 
+static void a_running_start_is_canceled_and_cleaned_up(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, default_conf());
+    create(&s, 1);
+    poll(&s, 1, 1);
+    take(&s);
+    struct job_spec j = given(&s, 0);
+    struct uuid t = id_of(1), who = id_of(800);
+    poll(&s, 1, 0);
+    core_task_command(s.c, TASK_CANCEL, &t, &who, &j.build_id, "", ticket(7));
+    take(&s);
+    assert_int_equal(last_refusal(&s), REFUSAL_NONE);
+    assert_int_equal(s.e.dispatches.v[0].work.cancels.n, 1);
+    core_task_command(s.c, TASK_CANCEL, &t, &who, &j.build_id, "", ticket(7));
+    take(&s);
+    assert_int_equal(last_refusal(&s), REFUSAL_JOB_CANCELED);
+    result_of(&s, 1, &j, OUTCOME_CANCELED, false);
+    assert_int_equal(s.e.jobs.v[0].state, JOB_CANCELED);
+    assert_int_equal(s.e.jobs_new.n, 1);
+    core_task_command(s.c, TASK_CANCEL, &t, &who, &j.build_id, "", ticket(7));
+    take(&s);
+    assert_int_equal(last_refusal(&s), REFUSAL_JOB_OVER);
+    stage_close(&s);
+}
+
 static void a_new_start_revokes_the_agent_before(void **state)
 {
     (void)state;
@@ -664,6 +691,7 @@ int main(void)
         cmocka_unit_test(a_waiting_task_is_deleted_at_once),
         cmocka_unit_test(tasks_at_rest_make_room_and_working_ones_do_not),
         cmocka_unit_test(a_message_reaches_the_worker_that_holds_the_session),
+        cmocka_unit_test(a_running_start_is_canceled_and_cleaned_up),
         cmocka_unit_test(a_new_start_revokes_the_agent_before),
         cmocka_unit_test(a_new_leader_carries_on),
         cmocka_unit_test(a_draining_worker_gets_nothing_and_hands_back_without_a_try),
