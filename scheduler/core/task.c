@@ -189,7 +189,7 @@ static bool build_is_active(const struct task *t)
     return !job_state_is_over(t->job.state);
 }
 
-static enum refusal pause(struct core *c, struct task *t, const struct command *cmd)
+static enum refusal do_pause(struct core *c, struct task *t, const struct command *cmd)
 {
     if (build_is_active(t))
         return REFUSAL_BUILD_ACTIVE;
@@ -214,7 +214,7 @@ static bool cleanup_gives_way(struct core *c, struct task *t)
     return true;
 }
 
-static enum refusal resume(struct core *c, struct task *t, const struct command *cmd)
+static enum refusal do_resume(struct core *c, struct task *t, const struct command *cmd)
 {
     if (t->job.kind == JOB_START && t->job.state == JOB_SUCCEEDED)
         return REFUSAL_ALREADY_RUNNING;
@@ -266,17 +266,20 @@ static void write_job_now(struct core *c, struct task *t)
     j->dirty = false;
 }
 
-static enum refusal delete (struct core *c, struct task *t, const struct command *cmd) {
-    if (!waiting_gives_way(c, t)) return REFUSAL_BUILD_ACTIVE; write_job_now(c, t);
+static enum refusal do_delete(struct core *c, struct task *t, const struct command *cmd)
+{
+    if (!waiting_gives_way(c, t))
+        return REFUSAL_BUILD_ACTIVE;
+    write_job_now(c, t);
     t->deleted = true;
-    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .deleted = true}
-       ;
+    struct row_task_change row = {.id = t->id, .deleted = true};
+    *vec_push(&c->out->tasks) = row;
     core_audit(c, cmd->initiator_id, "delete", "task", &t->id);
     task_begin_build(c, t, cmd->build_id, JOB_DELETE, "initiator", cmd->initiator_id);
     return REFUSAL_NONE;
 }
 
-static enum refusal update_input(struct core *c, struct task *t, const struct command *cmd)
+static enum refusal do_update_input(struct core *c, struct task *t, const struct command *cmd)
 {
     if (t->job.kind != JOB_STOP || t->job.state != JOB_SUCCEEDED)
         return REFUSAL_NOT_PAUSED;
@@ -287,7 +290,7 @@ static enum refusal update_input(struct core *c, struct task *t, const struct co
     return REFUSAL_NONE;
 }
 
-static enum refusal cancel(struct core *c, struct task *t, const struct command *cmd)
+static enum refusal do_cancel(struct core *c, struct task *t, const struct command *cmd)
 {
     struct job *j = &t->job;
     if (!uuid_eq(&t->build_id, cmd->build_id) || job_state_is_over(j->state))
@@ -310,11 +313,11 @@ static enum refusal cancel(struct core *c, struct task *t, const struct command 
 }
 
 static enum refusal (*const verbs[])(struct core *, struct task *, const struct command *) = {
-    [TASK_PAUSE] = pause,
-    [TASK_RESUME] = resume,
-    [TASK_DELETE] = delete,
-    [TASK_UPDATE_INPUT] = update_input,
-    [TASK_CANCEL] = cancel,
+    [TASK_PAUSE] = do_pause,
+    [TASK_RESUME] = do_resume,
+    [TASK_DELETE] = do_delete,
+    [TASK_UPDATE_INPUT] = do_update_input,
+    [TASK_CANCEL] = do_cancel,
 };
 
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
