@@ -152,27 +152,22 @@ static const struct {
     {"idle",     TASK_IDLE    },
 };
 
-static enum task_rest resting_by_report(const json_t *task, enum task_rest otherwise)
+static enum task_rest resting_by_report(const json_t *task)
 {
     for (size_t i = 0; i < COUNT(rest_of_state); i++)
         if (strcmp(task_state(task), rest_of_state[i].state) == 0)
             return rest_of_state[i].rest;
-    return otherwise;
+    return TASK_BUSY;
 }
 
-/* A task that is complete may be paused to make room for others: it stays complete. */
 enum task_rest task_resting(const json_t *task)
 {
     const char *status = task_status(task);
     if (strcmp(status, "error") == 0)
         return TASK_ERROR;
-    if (strcmp(status, "active") == 0)
-        return resting_by_report(task, TASK_BUSY);
-    if (strcmp(status, "paused") == 0) {
-        enum task_rest rest = resting_by_report(task, TASK_PAUSED);
-        return rest == TASK_IDLE ? TASK_PAUSED : rest;
-    }
-    return TASK_BUSY;
+    if (strcmp(status, "paused") == 0)
+        return TASK_PAUSED;
+    return strcmp(status, "active") == 0 ? resting_by_report(task) : TASK_BUSY;
 }
 
 static const struct {
