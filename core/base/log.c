@@ -147,13 +147,15 @@ static const char *put_quoted(struct line *l, const char *p)
         put_json(l, p + 1, (size_t)(end - p - 1));
         return end;
     }
-    for (const char *c = p; c < end; c++)
-        if (*c == '\\' && strchr("\"\\n", c[1]) == NULL)
-            put(l, "\\", 1);
-        else if (*c == '\\')
-            put(l, c++, 1), put(l, c, 1);
-        else
+    for (const char *c = p; c < end; c++) {
+        if (*c != '\\') {
             put(l, c, 1);
+        } else if (strchr("\"\\n", c[1]) != NULL) {
+            put(l, c++, 2);
+        } else { /* an escape of somebody else's */
+            put(l, "\\\\", 2);
+        }
+    }
     put(l, "\"", 1);
     return end + 1;
 }

@@ -151,8 +151,9 @@ void loop_free(struct loop *l)
     for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
         uv_close(own[i], NULL);
     uv_walk(&l->uv, assert_closing, NULL);
-    uv_run(&l->uv, UV_RUN_DEFAULT);
-    must(uv_loop_close(&l->uv));
+    do
+        uv_run(&l->uv, UV_RUN_DEFAULT); /* comes back early when it had been stopped before */
+    while (uv_loop_close(&l->uv) == UV_EBUSY);
     free(l->mailbox.items);
     free(l->spare.items);
     pthread_mutex_destroy(&l->lock);
@@ -163,8 +164,8 @@ void loop_run(struct loop *l)
 {
     while (!l->stopping)
         uv_run(&l->uv, UV_RUN_DEFAULT);
-    l->stopping = false;
     call(l->hook); /* the turn that stopped the loop ends like any other */
+    l->stopping = false;
 }
 
 void loop_stop(struct loop *l)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: times read as RFC 3339 with no more digits than they need; clocks do not run backwards.
+ */
+#include "tests/unit/core/unit.h"
+
+#include "core/base/clock.h"
+
+static void formats(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t us;
+        const char *text;
+    } rows[] = {
+        {0,                "1970-01-01T00:00:00Z"       },
+        {1,                "1970-01-01T00:00:00.000001Z"},
+        {500000,           "1970-01-01T00:00:00.5Z"     },
+        {1500000,          "1970-01-01T00:00:01.5Z"     },
+        {-1,               "1969-12-31T23:59:59.999999Z"},
+        {-1000000,         "1969-12-31T23:59:59Z"       },
+        {1794931262500000, "2026-11-17T16:01:02.5Z"     },
+        {1709208000123450, "2024-02-29T12:00:00.12345Z" },
+    };
+    char text[CLOCK_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        clock_format(rows[i].us, text);
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
+static void monotonic_time_does_not_fall(void **state)
+{
+    (void)state;
+    int64_t before = clock_mono_us();
+    for (int i = 0; i < 1000; i++) {
+        int64_t now = clock_mono_us();
+        assert_true(now >= before);
+        before = now;
+    }
+    assert_true(clock_wall_us() > INT64_C(1600000000000000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats),
+        cmocka_unit_test(monotonic_time_does_not_fall),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
