@@ -156,7 +156,7 @@ void db_add_bytes(struct db_batch *b, const void *data, size_t n)
 
 static uint64_t net_time(int64_t wall_us)
 {
-    return htobe64((uint64_t)(wall_us - POSTGRES_EPOCH_US));
+    return htobe64((uint64_t)wall_us - (uint64_t)POSTGRES_EPOCH_US);
 }
 
 void db_add_time(struct db_batch *b, int64_t wall_us)
