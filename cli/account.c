@@ -32,8 +32,8 @@ static enum err run_whoami(struct cli *cli, const struct call *call)
 }
 
 static const struct example whoami_examples[] = {
-    {"stint whoami", "User and gateway"},
-    {"stint whoami --json | jq -r .email",              "In a script"},
+    EXAMPLE("User and gateway", "stint whoami"),
+    EXAMPLE("In a script", "stint whoami --json | jq -r .email"),
     {0},
 };
 
@@ -180,19 +180,21 @@ static enum err run_login(struct cli *cli, const struct call *call)
 }
 
 static const struct flag login_flags[] = {
-    {"token-stdin",                                                             0, NULL, "Read an API token from standard input."},
-    {"token",                                                                     0, "TOKEN", "An API token. Others on this machine can see it: prefer --token-stdin."},
-    {"email",                                                                         0, "EMAIL", "Log in by e-mail and password."},
-    {"password-stdin",    0, NULL, "Read the password from standard input."},
-    {"first-user", 0, NULL, "Create the first user of a new installation, its owner."},
-    {"username",                                                                   0, "NAME", "With --first-user: what it is called."},
-    {0                                                                 },
+    SWITCH(0, "token-stdin", "Read an API token from standard input."),
+    FLAG(0, "token", "TOKEN",
+        "An API token. Others on this machine can see it: prefer --token-stdin."),
+    FLAG(0, "email", "EMAIL", "Log in by e-mail and password."),
+    SWITCH(0, "password-stdin", "Read the password from standard input."),
+    SWITCH(0, "first-user", "Create the first user of a new installation, its owner."),
+    FLAG(0, "username", "NAME", "With --first-user: what it is called."),
+    {0},
 };
 
 static const struct example login_examples[] = {
-    {"stint login https://stint.example.com",                           "Asks for e-mail and password"},
-    {"stint login https://stint.example.com --token-stdin <token.txt",                                                                 "With an API token"},
-    {"stint login --first-user --username ada --email ada@example.com","On a new installation"},
+    EXAMPLE("Asks for e-mail and password", "stint login https://stint.example.com"),
+    EXAMPLE("With an API token", "stint login https://stint.example.com --token-stdin <token.txt"),
+    EXAMPLE(
+        "On a new installation", "stint login --first-user --username ada --email ada@example.com"),
     {0},
 };
 
@@ -202,8 +204,8 @@ const struct command login_command = {
     .args = "[URL]",
     .args_max = 1,
     .about = "URL and token are kept in $XDG_CONFIG_HOME/stint/config.json (0600). STINT_URL and "
-             "STINT_TOKEN "
-             "(or CODER_URL and CODER_SESSION_TOKEN) in the environment come before it.",
+             "STINT_TOKEN (or CODER_URL and CODER_SESSION_TOKEN) in the environment come before "
+             "it.",
     .flags = login_flags,
     .examples = login_examples,
     .run = run_login,
@@ -230,8 +232,8 @@ static enum err run_logout(struct cli *cli, const struct call *call)
 }
 
 static const struct example logout_examples[] = {
-    {"stint logout", "Forget the token, and end it at the gateway"},
-    {0             },
+    EXAMPLE("Forget the token, and end it at the gateway", "stint logout"),
+    {0},
 };
 
 const struct command logout_command = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * api.h - calls of the gateway's REST interface: JSON in, JSON out, refusals as errors.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cli.h - what every command of `stint` gets: where to write, whom to ask, and how to complain.
  *

@@ -16,21 +16,22 @@
 #include "cli/suggest.h"
 
 static const struct flag every_flags[] = {
-    {"help", 'h', NULL, "Show this help."},
-    {"url",  0, "URL", "The gateway to speak to, instead of STINT_URL or the one of `stint login`."},
-    {"no-color",      0, NULL, "No colour, like NO_COLOR=1 or output that is not a terminal."},
-    {0   },
+    SWITCH('h', "help", "Show this help."),
+    FLAG(0, "url", "URL",
+        "The gateway to speak to, instead of STINT_URL or the one of `stint login`."),
+    SWITCH(0, "no-color", "No colour, like NO_COLOR=1 or output that is not a terminal."),
+    {0},
 };
 
 static const struct flag data_flags[] = {
-    {"output",  'o', "FORMAT", "table or json."},
-    {"json", 0, NULL, "Short for -o json."},
-    {0        },
+    FLAG('o', "output", "FORMAT", "table or json."),
+    SWITCH(0, "json", "Short for -o json."),
+    {0},
 };
 
 static const struct flag list_flags[] = {
-    {"column", 'c', "A,B", "Columns to show, by name; an unknown one lists them all."},
-    {0  },
+    FLAG('c', "column", "A,B", "Columns to show, by name; an unknown one lists them all."),
+    {0},
 };
 
 const struct flag *command_flag_at(const struct command *command, size_t i)

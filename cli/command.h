@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * command.h - the command tree: rows, their parsing, their help.
  *
@@ -18,6 +19,20 @@ struct flag {
     const char *value; /* what stands behind it in help, "NAME"; NULL: a switch */
     const char *help;
 };
+
+/* Rows: a flag with a value, a flag without, an example with its reason first. */
+#define FLAG(letter_, name_, value_, help_) \
+    {                                       \
+        name_, letter_, value_, help_       \
+    }
+#define SWITCH(letter_, name_, help_) \
+    {                                 \
+        name_, letter_, NULL, help_   \
+    }
+#define EXAMPLE(why_, line_) \
+    {                        \
+        line_, why_          \
+    }
 
 struct example {
     const char *line; /* NULL ends a table */

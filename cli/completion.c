@@ -56,8 +56,9 @@ static enum err run_bash(struct cli *cli, const struct call *call)
 }
 
 static const struct example bash_examples[] = {
-    {"eval \"$(stint completion bash)\"", "In this shell"},
-    {"stint completion bash >~/.local/share/bash-completion/completions/stint",                                   "In every shell"},
+    EXAMPLE("In this shell", "eval \"$(stint completion bash)\""),
+    EXAMPLE("In every shell",
+        "stint completion bash >~/.local/share/bash-completion/completions/stint"),
     {0},
 };
 
@@ -90,8 +91,8 @@ static enum err run_version(struct cli *cli, const struct call *call)
 }
 
 static const struct example version_examples[] = {
-    {"stint version --json", "For scripts"},
-    {0                     },
+    EXAMPLE("For scripts", "stint version --json"),
+    {0},
 };
 
 const struct command version_command = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http.h - one HTTP exchange at a time, behind a seam that tests fill with canned answers.
  */

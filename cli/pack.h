@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pack.h - a directory as a tar archive that is the same bytes every time.
  *

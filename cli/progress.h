@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * progress.h - a sign of life on stderr for whatever takes longer than a second.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* suggest.h - the word that somebody probably meant. */
 #ifndef CLI_SUGGEST_H
 #define CLI_SUGGEST_H

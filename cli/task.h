@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * task.h - tasks as the gateway tells them: finding, reading, waiting, and saying it in words.
  *

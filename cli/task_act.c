@@ -96,14 +96,15 @@ static enum err run_pause(struct cli *cli, const struct call *call)
 }
 
 static const struct flag pause_flags[] = {
-    {"no-wait", 0, NULL, "Return as soon as the pause is on its way."},
-    {"yes",     'y', NULL, "Accepted for scripts; pausing does not ask."},
-    {0        },
+    SWITCH(0, "no-wait", "Return as soon as the pause is on its way."),
+    SWITCH('y', "yes", "Accepted for scripts; pausing does not ask."),
+    {0},
 };
 
 static const struct example pause_examples[] = {
-    {"stint task pause fix-login-3fa2", "Free its compute, keep its files"},
-    {"stint task pause $(stint task list -q --status active)",                                 "All of yours that are active"},
+    EXAMPLE("Free its compute, keep its files", "stint task pause fix-login-3fa2"),
+    EXAMPLE(
+        "All of yours that are active", "stint task pause $(stint task list -q --status active)"),
     {0},
 };
 
@@ -191,16 +192,16 @@ static enum err run_resume(struct cli *cli, const struct call *call)
 }
 
 static const struct flag resume_flags[] = {
-    {"prompt",                                       'p', "TEXT", "Replace the prompt first; only a changed one is delivered anew."},
-    {"no-wait",                                        0, NULL, "Return as soon as the resume is on its way."},
-    {"watch",                                              'w', NULL, "Follow status and output until the task rests, see `stint task watch`."},
-    {"yes",      'y', NULL, "Accepted for scripts; resuming does not ask."},
+    FLAG('p', "prompt", "TEXT", "Replace the prompt first; only a changed one is delivered anew."),
+    SWITCH(0, "no-wait", "Return as soon as the resume is on its way."),
+    SWITCH('w', "watch", "Follow status and output until the task rests, see `stint task watch`."),
+    SWITCH('y', "yes", "Accepted for scripts; resuming does not ask."),
     {0},
 };
 
 static const struct example resume_examples[] = {
-    {"stint task resume fix-login-3fa2", "Give it compute again; it waits for a message"},
-    {"stint task resume fix-login-3fa2 --prompt 'make test' --watch",                                  "With new work"},
+    EXAMPLE("Give it compute again; it waits for a message", "stint task resume fix-login-3fa2"),
+    EXAMPLE("With new work", "stint task resume fix-login-3fa2 --prompt 'make test' --watch"),
     {0},
 };
 
@@ -269,13 +270,13 @@ static enum err run_delete(struct cli *cli, const struct call *call)
 }
 
 static const struct flag delete_flags[] = {
-    {"yes", 'y', NULL, "Do not ask."},
+    SWITCH('y', "yes", "Do not ask."),
     {0},
 };
 
 static const struct example delete_examples[] = {
-    {"stint task delete fix-login-3fa2", "Asks first"},
-    {"stint task delete -y nightly-1 nightly-2",                                  "Several, without being asked"},
+    EXAMPLE("Asks first", "stint task delete fix-login-3fa2"),
+    EXAMPLE("Several, without being asked", "stint task delete -y nightly-1 nightly-2"),
     {0},
 };
 

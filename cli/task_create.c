@@ -165,25 +165,26 @@ static enum err run(struct cli *cli, const struct call *call)
 }
 
 static const struct flag flags[] = {
-    {"template",                                               't', "NAME",
-     "Template to start from (STINT_TEMPLATE); may be left out when there is only one."},
-    {"name",                                                  'n', "NAME", "Name of the task; made from the prompt when left out."},
-    {"display-name",                                                        0, "TEXT", "What people read in lists."},
-    {"owner",    0, "USER", "Create it for somebody else; \"me\" when left out."},
-    {"file", 0, "FILE", "Read the prompt from a file."},
-    {"stdin",                                           0, NULL, "Read the prompt from standard input (as does the prompt \"-\")."},
-    {"quiet",                                                  'q', NULL, "Print the task's id and nothing else."},
-    {"watch",                                                        'w', NULL, "Follow status and output until the task rests, see `stint task watch`."},
-    {"wait",                                                    0, NULL, "The same without the output."},
-    {0   },
+    FLAG('t', "template", "NAME",
+        "Template to start from (STINT_TEMPLATE); may be left out when there is only one."),
+    FLAG('n', "name", "NAME", "Name of the task; made from the prompt when left out."),
+    FLAG(0, "display-name", "TEXT", "What people read in lists."),
+    FLAG(0, "owner", "USER", "Create it for somebody else; \"me\" when left out."),
+    FLAG(0, "file", "FILE", "Read the prompt from a file."),
+    SWITCH(0, "stdin", "Read the prompt from standard input (as does the prompt \"-\")."),
+    SWITCH('q', "quiet", "Print the task's id and nothing else."),
+    SWITCH('w', "watch", "Follow status and output until the task rests, see `stint task watch`."),
+    SWITCH(0, "wait", "The same without the output."),
+    {0},
 };
 
 static const struct example examples[] = {
-    {"stint task create --template shell --watch 'uname -a; date'",
-     "A script, followed to its end"},
-    {"stint task create -t shell --name nightly --file nightly.sh",                                                             "The prompt from a file"},
-    {"id=$(git diff | stint task create -t review --stdin -q)","In a script"},
-    {0    },
+    EXAMPLE("A script, followed to its end",
+        "stint task create --template shell --watch 'uname -a; date'"),
+    EXAMPLE(
+        "The prompt from a file", "stint task create -t shell --name nightly --file nightly.sh"),
+    EXAMPLE("In a script", "id=$(git diff | stint task create -t review --stdin -q)"),
+    {0},
 };
 
 const struct command task_create_command = {
@@ -193,8 +194,7 @@ const struct command task_create_command = {
     .args_max = 1,
     .traits = COMMAND_PRINTS_DATA,
     .about = "With --watch or --wait the exit status says how the task ended: 0 complete or idle, "
-             "1 failed, "
-             "2 error, 3 paused, 4 deleted.",
+             "1 failed, 2 error, 3 paused, 4 deleted.",
     .flags = flags,
     .examples = examples,
     .run = run,

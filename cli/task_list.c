@@ -91,18 +91,19 @@ static enum err run_list(struct cli *cli, const struct call *call)
 }
 
 static const struct flag list_flags[] = {
-    {"status",                                          0, "STATUS", "Only these: pending, initializing, active, paused, unknown or error."},
-    {"all",                                         'a', NULL, "Everybody's tasks, as far as you may see them."},
-    {"user",                                                 0, "USER", "The tasks of this user."},
-    {"quiet",      'q', NULL, "Ids and nothing else, one per line."},
+    FLAG(0, "status", "STATUS",
+        "Only these: pending, initializing, active, paused, unknown or error."),
+    SWITCH('a', "all", "Everybody's tasks, as far as you may see them."),
+    FLAG(0, "user", "USER", "The tasks of this user."),
+    SWITCH('q', "quiet", "Ids and nothing else, one per line."),
     {0},
 };
 
 static const struct example list_examples[] = {
-    {"stint task list",                                                 "Your tasks, newest first"},
-    {"stint task list --status pending -c 'name,queue position,queue eta'",
-     "Who waits, and how long"},
-    {"stint task list -q --status paused | xargs stint task delete -y",                                         "In a script"},
+    EXAMPLE("Your tasks, newest first", "stint task list"),
+    EXAMPLE("Who waits, and how long",
+        "stint task list --status pending -c 'name,queue position,queue eta'"),
+    EXAMPLE("In a script", "stint task list -q --status paused | xargs stint task delete -y"),
     {0},
 };
 
@@ -139,10 +140,10 @@ static enum err run_status(struct cli *cli, const struct call *call)
 }
 
 static const struct example status_examples[] = {
-    {"stint task status fix-login-3fa2",              "How it stands"},
-    {"stint task status fix-login-3fa2 -c status,state,message,link",                                               "Chosen columns"},
-    {"stint task status alice/fix-login-3fa2 --json",
-     "Everything there is, of somebody else's task"},
+    EXAMPLE("How it stands", "stint task status fix-login-3fa2"),
+    EXAMPLE("Chosen columns", "stint task status fix-login-3fa2 -c status,state,message,link"),
+    EXAMPLE("Everything there is, of somebody else's task",
+        "stint task status alice/fix-login-3fa2 --json"),
     {0},
 };
 

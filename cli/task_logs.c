@@ -132,15 +132,15 @@ static enum err run(struct cli *cli, const struct call *call)
 }
 
 static const struct flag flags[] = {
-    {"follow", 'f', NULL,
-     "Stay and show what comes, until the task is paused, in error or deleted."},
-    {0   },
+    SWITCH(
+        'f', "follow", "Stay and show what comes, until the task is paused, in error or deleted."),
+    {0},
 };
 
 static const struct example examples[] = {
-    {"stint task logs fix-login-3fa2",                      "All of it; what was put in is marked with \"> \""},
-    {"stint task logs -f fix-login-3fa2",                                                     "Stay with it"},
-    {"stint task logs fix-login-3fa2 -c time,type,content","As a table"},
+    EXAMPLE("All of it; what was put in is marked with \"> \"", "stint task logs fix-login-3fa2"),
+    EXAMPLE("Stay with it", "stint task logs -f fix-login-3fa2"),
+    EXAMPLE("As a table", "stint task logs fix-login-3fa2 -c time,type,content"),
     {0},
 };
 

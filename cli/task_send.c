@@ -102,18 +102,19 @@ static enum err run(struct cli *cli, const struct call *call)
 }
 
 static const struct flag flags[] = {
-    {"file",                                                               0, "FILE", "Read the message from a file."},
-    {"stdin",                                                              0, NULL, "Read the message from standard input (as does the message \"-\")."},
-    {"no-wait",                                                                    0, NULL,
-     "Fail when the task is at work, instead of waiting until it can take a message."},
-    {"watch",      'w', NULL, "Follow status and output until the task rests again."},
-    {"wait", 0, NULL, "The same without the output."},
-    {0                                                           },
+    FLAG(0, "file", "FILE", "Read the message from a file."),
+    SWITCH(0, "stdin", "Read the message from standard input (as does the message \"-\")."),
+    SWITCH(0, "no-wait",
+        "Fail when the task is at work, instead of waiting until it can take a message."),
+    SWITCH('w', "watch", "Follow status and output until the task rests again."),
+    SWITCH(0, "wait", "The same without the output."),
+    {0},
 };
 
 static const struct example examples[] = {
-    {"stint task send fix-login-3fa2 'now add a test'", "A message, when it can take one"},
-    {"git diff | stint task send review-77ab - --watch",                                                 "From standard input, and see the answer"},
+    EXAMPLE("A message, when it can take one", "stint task send fix-login-3fa2 'now add a test'"),
+    EXAMPLE("From standard input, and see the answer",
+        "git diff | stint task send review-77ab - --watch"),
     {0},
 };
 

@@ -164,10 +164,11 @@ static enum err run(struct cli *cli, const struct call *call)
 }
 
 static const struct example examples[] = {
-    {"stint task watch fix-login-3fa2",                            "Status and output until it rests"},
-    {"stint task watch fix-login-3fa2 >out.txt && echo well",
-     "Keep the output, go on when complete"},
-    {"stint task watch fix-login-3fa2 --json | jq .current_state",                       "Only the end of it, as JSON"},
+    EXAMPLE("Status and output until it rests", "stint task watch fix-login-3fa2"),
+    EXAMPLE("Keep the output, go on when complete",
+        "stint task watch fix-login-3fa2 >out.txt && echo well"),
+    EXAMPLE("Only the end of it, as JSON",
+        "stint task watch fix-login-3fa2 --json | jq .current_state"),
     {0},
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* task_watch.h - follow a task until it rests; used by watch, create, send and resume. */
 #ifndef CLI_TASK_WATCH_H
 #define CLI_TASK_WATCH_H

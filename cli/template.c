@@ -114,8 +114,8 @@ static enum err run_list(struct cli *cli, const struct call *call)
 }
 
 static const struct example list_examples[] = {
-    {"stint template list", "What tasks can start from"},
-    {"stint template list -c name,'active version id'",                     "Chosen columns"},
+    EXAMPLE("What tasks can start from", "stint template list"),
+    EXAMPLE("Chosen columns", "stint template list -c name,'active version id'"),
     {0},
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template.h - templates as the gateway tells them. */
 #ifndef CLI_TEMPLATE_H
 #define CLI_TEMPLATE_H

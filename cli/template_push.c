@@ -294,16 +294,18 @@ static enum err run(struct cli *cli, const struct call *call)
 }
 
 static const struct flag flags[] = {
-    {"name",                                     'n', "NAME", "Name of the template; the directory's when left out."},
-    {"message",                                    'm', "TEXT", "What changed, for the list of versions."},
-    {"quiet",                                          'q', NULL, "Print the template's id and nothing else."},
-    {"yes",    'y', NULL, "Accepted for scripts; pushing does not ask."},
+    FLAG('n', "name", "NAME", "Name of the template; the directory's when left out."),
+    FLAG('m', "message", "TEXT", "What changed, for the list of versions."),
+    SWITCH('q', "quiet", "Print the template's id and nothing else."),
+    SWITCH('y', "yes", "Accepted for scripts; pushing does not ask."),
     {0},
 };
 
 static const struct example examples[] = {
-    {"stint template push deploy/templates/shell", "Create or update the template \"shell\""},
-    {"stint template push . --name review -m 'more memory'",                                            "Under another name, with a message"},
+    EXAMPLE(
+        "Create or update the template \"shell\"", "stint template push deploy/templates/shell"),
+    EXAMPLE("Under another name, with a message",
+        "stint template push . --name review -m 'more memory'"),
     {0},
 };
 
@@ -315,8 +317,7 @@ const struct command template_push_command = {
     .args_max = 1,
     .traits = COMMAND_PRINTS_DATA,
     .about = "Waits for the import; a template that is not accepted changes nothing. Tasks that "
-             "run keep "
-             "their version.",
+             "run keep their version.",
     .flags = flags,
     .examples = examples,
     .run = run,

@@ -16,8 +16,9 @@ static const struct command *const task_commands[] = {
 };
 
 static const struct example task_examples[] = {
-    {"stint task create --template shell --watch 'make test'", "Hand out work and see it done"},
-    {"stint task list",                                                        "What is going on"},
+    EXAMPLE(
+        "Hand out work and see it done", "stint task create --template shell --watch 'make test'"),
+    EXAMPLE("What is going on", "stint task list"),
     {0},
 };
 
@@ -37,8 +38,9 @@ static const struct command *const template_commands[] = {
 };
 
 static const struct example template_examples[] = {
-    {"stint template push deploy/templates/shell", "Create or update the template \"shell\""},
-    {0                                           },
+    EXAMPLE(
+        "Create or update the template \"shell\"", "stint template push deploy/templates/shell"),
+    {0},
 };
 
 static const struct command template_group = {
@@ -61,14 +63,15 @@ static const struct command *const commands[] = {
 };
 
 static const struct example root_examples[] = {
-    {"stint login https://stint.example.com", "Once"},
-    {"stint task create --template shell --watch 'echo hello'",                                       "A task, followed to its end"},
+    EXAMPLE("Once", "stint login https://stint.example.com"),
+    EXAMPLE(
+        "A task, followed to its end", "stint task create --template shell --watch 'echo hello'"),
     {0},
 };
 
 static const struct flag root_flags[] = {
-    {"version", 'V', NULL, "Show the version of this program."},
-    {0    },
+    SWITCH('V', "version", "Show the version of this program."),
+    {0},
 };
 
 static enum err run_root(struct cli *cli, const struct call *call)
