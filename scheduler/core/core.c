@@ -91,9 +91,7 @@ void core_free(struct core *c)
     free_all(&c->sends, free);
     map_done(&c->names);
     map_done(&c->agents);
-    for (size_t i = 0; i < c->words.n; i++)
-        free(c->words.v[i]);
-    vec_done(&c->words);
+    free_all(&c->words, free);
     vec_done(&c->dirty_jobs);
     vec_done(&c->dirty_workspaces);
     vec_done(&c->forgotten);
@@ -108,14 +106,38 @@ void core_set_now(struct core *c, int64_t mono_ms)
     c->now_ms = mono_ms;
 }
 
+/* 128 bits of a word: two FNV-1a sums with different seeds, going on from `key`. */
+static struct uuid hash_word(struct uuid key, const char *word, bool fold_case)
+{
+    uint64_t a, b;
+    memcpy(&a, key.b, sizeof(a));
+    memcpy(&b, key.b + sizeof(a), sizeof(b));
+    a ^= UINT64_C(0xcbf29ce484222325);
+    b ^= UINT64_C(0x84222325cbf29ce4);
+    for (; *word != '\0'; word++) {
+        uint8_t ch = (uint8_t)(fold_case ? tolower((unsigned char)*word) : *word);
+        a = (a ^ ch) * UINT64_C(0x100000001b3);
+        b = (b ^ (uint64_t)(ch + 1)) * UINT64_C(0x100000001b3);
+    }
+    memcpy(key.b, &a, sizeof(a));
+    memcpy(key.b + sizeof(a), &b, sizeof(b));
+    return key;
+}
+
 const char *core_intern(struct core *c, const char *s)
 {
     if (s == NULL)
         return NULL;
-    for (size_t i = c->words.n; i-- > 0;)
-        if (strcmp(c->words.v[i], s) == 0)
-            return c->words.v[i];
-    return *vec_push(&c->words) = mem_strdup(s);
+    struct uuid key = hash_word((struct uuid){0}, s, false);
+    char *word;
+    while ((word = map_get(&c->words, &key)) != NULL) {
+        if (strcmp(word, s) == 0)
+            return word;
+        key.b[0]++; /* two words with one sum: the later one lives next door */
+    }
+    word = mem_strdup(s);
+    map_put(&c->words, &key, word);
+    return word;
 }
 
 struct uuid core_uuid(struct core *c)
@@ -184,21 +206,7 @@ struct version *core_version(
 
 struct uuid core_name_key(const struct uuid *owner_id, const char *name)
 {
-    /* Two FNV-1a sums with different seeds, over the owner's id and the lower-cased name. */
-    uint64_t a = UINT64_C(0xcbf29ce484222325), b = UINT64_C(0x84222325cbf29ce4);
-    for (size_t i = 0; i < sizeof(owner_id->b); i++) {
-        a = (a ^ owner_id->b[i]) * UINT64_C(0x100000001b3);
-        b = (b ^ owner_id->b[i]) * UINT64_C(0x100000001b3);
-    }
-    for (; *name != '\0'; name++) {
-        uint8_t ch = (uint8_t)tolower((unsigned char)*name);
-        a = (a ^ ch) * UINT64_C(0x100000001b3);
-        b = (b ^ (uint64_t)(ch + 1)) * UINT64_C(0x100000001b3);
-    }
-    struct uuid key;
-    memcpy(key.b, &a, sizeof(a));
-    memcpy(key.b + sizeof(a), &b, sizeof(b));
-    return key;
+    return hash_word(*owner_id, name, true);
 }
 
 /* ---- what has changed ---- */
