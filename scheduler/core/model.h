@@ -142,7 +142,7 @@ struct core {
 
     struct map tasks, names, jobs, agents, workers, owners, versions, sends;
     VEC(struct pool *) pools;
-    VEC(char *) words;   /* interned */
+    struct map words;    /* interned, by their hash */
     struct list retries; /* pending jobs whose time has not come */
     struct list resting; /* agents, longest rest first */
 
