@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agents.c - what agents say over REST, in Coder's way.  The token says which agent.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/text.h"
+#include "gateway/json_out.h"
+#include "gateway/task_cache.h"
+#include "gateway/request.h"
+
+#define SNAPSHOT_BYTES_MAX 65536
+#define URI_BYTES_MAX      2048
+
+/* ---- PATCH /workspaceagents/me/app-status ---- */
+
+struct app_status {
+    const char *slug, *state, *uri; /* borrowed */
+    struct strbuf message;
+};
+
+static void app_status_done(void *state)
+{
+    strbuf_done(&((struct app_status *)state)->message);
+}
+
+static void on_reported(struct request *r, const Stint__V1__Envelope *reply)
+{
+    const struct app_status *s = r->state;
+    if (reply->body_case != STINT__V1__ENVELOPE__BODY_STATUS) {
+        answer_refusal(r, REFUSAL_MALFORMED, "", "");
+        return;
+    }
+    char detail[160];
+    snprintf(detail, sizeof(detail), "No app found with slug \"%.64s\"", s->slug);
+    switch (reply->status->code) {
+    case REFUSAL_NONE:
+        task_cache_drop(r->gw->cache, &r->who.task_id);
+        json_raw(&r->out, "null", 4);
+        answer_json(r, 200);
+        break;
+    case REFUSAL_SLUG_UNKNOWN:
+        answer_refusal(r, REFUSAL_SLUG_UNKNOWN, detail, "");
+        break;
+    default:
+        answer_refusal(r, reply->status->code, reply->status->detail, "");
+    }
+}
+
+/* Its canonical spelling; NULL: no such state. */
+static const char *state_of(const char *text)
+{
+    static const char *const states[] = {"working", "idle", "complete", "failure"};
+    for (size_t i = 0; i < COUNT(states); i++)
+        if (strcasecmp(states[i], text) == 0)
+            return states[i];
+    return NULL;
+}
+
+static bool read_status(struct request *r, struct app_status *s)
+{
+    const char *message, *state;
+    if (request_json(r) == NULL || !request_text(r, "app_slug", &s->slug) ||
+        !request_text(r, "state", &state) || !request_text(r, "message", &message) ||
+        !request_text(r, "uri", &s->uri))
+        return false;
+    s->state = state_of(state);
+    if (strlen(message) > REPORT_MESSAGE_MAX)
+        answer_invalid(r, 400, "Message is too long.", "message",
+            "Message must be less than 160 characters.");
+    else if (s->state == NULL)
+        answer_invalid(r, 400, "Invalid state provided.", "state",
+            "State must be one of: complete, failure, idle, working.");
+    else if (strlen(s->uri) > URI_BYTES_MAX)
+        answer_invalid(r, 400, "URI is too long.", "uri", "URI must have at most 2048 bytes.");
+    else
+        text_add_sanitized(&s->message, message);
+    return !r->is_over;
+}
+
+void agent_app_status(struct request *r)
+{
+    struct app_status *s = request_state(r, sizeof(*s), app_status_done);
+    strbuf_init(&s->message);
+    if (!read_status(r, s))
+        return;
+    Stint__V1__AppStatusReport m = STINT__V1__APP_STATUS_REPORT__INIT;
+    m.agent_id = wire_uuid(&r->who.id);
+    m.app_slug = (char *)(uintptr_t)s->slug;
+    m.state = (char *)(uintptr_t)s->state;
+    m.message = s->message.s;
+    m.uri = (char *)(uintptr_t)s->uri;
+    Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT);
+    e.app_status_report = &m;
+    ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_reported);
+}
+
+/* ---- POST /workspaceagents/me/tasks/{task}/log-snapshot ---- */
+
+static void on_kept(struct request *r, const struct db_result *const *results)
+{
+    (void)results;
+    answer_empty(r, 204);
+}
+
+static bool check_parameters(struct request *r)
+{
+    const char *format = request_query(r, "format");
+    size_t n = 0;
+    for (const char *s = r->query.s, *end = s + r->query.len; s < end; s += strlen(s) + 1)
+        n += strncmp(s, "coder_session_token=", 20) != 0 && strncmp(s, "access_token=", 13) != 0;
+    if (format == NULL || n != 1)
+        answer_invalid(r, 400, "Invalid query parameters.", "format",
+            "\"format\" is required, and the only parameter");
+    else if (strcmp(format, "agentapi") != 0)
+        answer_invalid(r, 400, "Invalid query parameters.", "format", "\"format\" must be agentapi");
+    return !r->is_over;
+}
+
+/* The envelope in which it is kept; NULL: answered. */
+static char *wrap_snapshot(struct request *r)
+{
+    json_error_t e;
+    if (r->body.len > SNAPSHOT_BYTES_MAX) {
+        answer_error(r, 400, "Failed to decode request payload.", "It is longer than 65536 bytes.");
+        return NULL;
+    }
+    r->json = json_loadb(r->body.s, r->body.len, 0, &e);
+    if (!json_is_object(r->json)) {
+        answer_error(r, 400, "Failed to decode request payload.", e.text);
+        return NULL;
+    }
+    if (!json_is_array(json_object_get(r->json, "messages"))) {
+        answer_error(r, 400, "Invalid agentapi payload structure.", "\"messages\" must be an array.");
+        return NULL;
+    }
+    json_t *envelope = json_pack("{s:s, s:{s:O}}", "format", "agentapi", "data", "messages",
+        json_object_get(r->json, "messages"));
+    char *text = json_dumps(envelope, JSON_COMPACT);
+    json_decref(envelope);
+    return text;
+}
+
+void agent_log_snapshot(struct request *r)
+{
+    struct uuid task_id;
+    if (!uuid_parse(request_param(r, 0), &task_id)) {
+        answer_error(r, 400, "Invalid task ID format.", NULL);
+        return;
+    }
+    if (!check_parameters(r))
+        return;
+    if (!uuid_eq(&task_id, &r->who.task_id)) {
+        answer_not_found(r);
+        return;
+    }
+    char *text = wrap_snapshot(r);
+    if (text == NULL)
+        return;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_LOG_SNAPSHOT_PUT);
+    db_add_uuid(b, &task_id);
+    db_add_text(b, text);
+    free(text);
+    ask_db(r, b, on_kept);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * answer.c - the ways to answer.  All of them end in http_answer(), after which the request is
+ * http.c's alone.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/text.h"
+#include "gateway/http.h"
+#include "gateway/json_out.h"
+#include "gateway/request.h"
+#include "gateway/task_cache.h"
+
+#define JSON_TYPE "application/json; charset=utf-8"
+
+static void finish(struct request *r, int status, const char *type)
+{
+    r->status = status;
+    r->type = type;
+    r->is_over = true;
+    http_answer(r);
+}
+
+void answer_json(struct request *r, int status)
+{
+    strbuf_addch(&r->out, '\n');
+    finish(r, status, JSON_TYPE);
+}
+
+void answer_empty(struct request *r, int status)
+{
+    strbuf_clear(&r->out);
+    finish(r, status, NULL);
+}
+
+void answer_text(struct request *r, int status, const char *type)
+{
+    finish(r, status, type);
+}
+
+void answer_blob(struct request *r, int status, struct task_blob *blob)
+{
+    r->blob = task_blob_ref(blob);
+    finish(r, status, JSON_TYPE);
+}
+
+/* A message that was cut to fit may end inside a character. */
+static void put_sentence(struct strbuf *b, const char *key, const char *s)
+{
+    size_t n = strlen(s);
+    while (n > 0 && !text_is_utf8(s, n))
+        n--;
+    json_key(b, key);
+    json_textn(b, s, n);
+}
+
+static void open_error(struct request *r, const char *message, const char *detail)
+{
+    strbuf_clear(&r->out);
+    json_open(&r->out, '{');
+    put_sentence(&r->out, "message", message);
+    if (detail != NULL && detail[0] != '\0')
+        put_sentence(&r->out, "detail", detail);
+}
+
+void answer_error(struct request *r, int status, const char *message, const char *detail)
+{
+    open_error(r, message, detail);
+    json_close(&r->out, '}');
+    answer_json(r, status);
+}
+
+void answer_errorf(struct request *r, int status, const char *detail, const char *fmt, ...)
+{
+    char message[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    answer_error(r, status, message, detail);
+}
+
+void answer_invalid(
+    struct request *r, int status, const char *message, const char *field, const char *detail)
+{
+    open_error(r, message, NULL);
+    json_key(&r->out, "validations");
+    json_open(&r->out, '[');
+    json_open(&r->out, '{');
+    put_sentence(&r->out, "field", field);
+    put_sentence(&r->out, "detail", detail);
+    json_close(&r->out, '}');
+    json_close(&r->out, ']');
+    json_close(&r->out, '}');
+    answer_json(r, status);
+}
+
+void answer_not_found(struct request *r)
+{
+    answer_error(r, 404, refusal_row(REFUSAL_TASK_UNKNOWN)->message, NULL);
+}
+
+void answer_forbidden(struct request *r)
+{
+    answer_error(r, 403, "Forbidden.",
+        "You don't have permission to view this content. If you believe this is a mistake, please "
+        "contact your administrator or try signing in with different credentials.");
+}
+
+void answer_refusal(struct request *r, uint32_t code, const char *detail, const char *name)
+{
+    const struct refusal_row *row = refusal_row(code);
+    const char *more = detail != NULL && detail[0] != '\0' ? detail : row->detail;
+    if (row->code != REFUSAL_NAME_TAKEN) {
+        answer_error(r, row->http_status, row->message, more);
+        return;
+    }
+    char message[128];
+    snprintf(message, sizeof(message), "Workspace \"%.64s\" already exists.", name);
+    answer_invalid(r, row->http_status, message, "name",
+        "This value is already in use and should be unique.");
+}
+
+void answer_db_failed(struct request *r, enum err code)
+{
+    if (err_http_status(code) == 503)
+        answer_error(r, 503, "The database cannot be reached.",
+            "Check that Postgres runs and that database_url names it, then try again.");
+    else
+        answer_error(r, 500, "An internal server error occurred.", err_text(code));
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * files.c - POST /files: template archives.
+ */
+#include <sodium.h>
+#include <string.h>
+
+#include "gateway/json_out.h"
+#include "gateway/request.h"
+
+#define TAR "application/x-tar"
+
+struct upload {
+    struct uuid id;
+    struct request *r;
+    uint8_t hash[32];
+};
+
+static void on_stored(struct request *r, const struct db_result *const *results)
+{
+    struct uuid id = db_uuid(results[0], 0, 0);
+    json_open(&r->out, '{');
+    json_put_uuid(&r->out, "hash", &id);
+    json_close(&r->out, '}');
+    answer_json(r, db_bool(results[0], 0, 1) ? 201 : 200);
+}
+
+/* On a thread: ten megabytes take a while. */
+static void hash_body(void *arg)
+{
+    struct upload *u = arg;
+    crypto_hash_sha256(u->hash, (const unsigned char *)u->r->body.s, u->r->body.len);
+}
+
+static void store(void *arg)
+{
+    struct upload *u = arg;
+    struct request *r = u->r;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_FILE_CREATE);
+    db_add_uuid(b, &u->id);
+    db_add_bytes(b, u->hash, sizeof(u->hash));
+    db_add_text(b, TAR);
+    db_add_bytes(b, r->body.s, r->body.len);
+    db_add_uuid(b, &r->who.id);
+    ask_db_bulk(r, b, on_stored);
+}
+
+void file_create(struct request *r)
+{
+    if ((r->who.roles & (ROLE_OWNER | ROLE_TEMPLATE_ADMIN)) == 0) {
+        answer_forbidden(r);
+        return;
+    }
+    if (strncmp(r->content_type, TAR, strlen(TAR)) != 0) {
+        answer_errorf(r, 400, "Template archives come as " TAR ".",
+            "Unsupported content type header \"%s\".", r->content_type);
+        return;
+    }
+    if (r->body.len == 0) {
+        answer_error(r, 400, "The archive is empty.", NULL);
+        return;
+    }
+    struct upload *u = request_state(r, sizeof(*u), NULL);
+    u->id = uuid_random();
+    u->r = r;
+    loop_work(r->gw->loop, hash_body, store, u);
+}

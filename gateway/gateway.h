@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway.h - what the gateway's parts share.  Everything belongs to the loop's thread.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/metric.h"
+#include "core/base/uuid.h"
+#include "core/bus/bus.h"
+#include "core/db/db.h"
+#include "core/kv/kv.h"
+#include "core/loop/loop.h"
+
+/* What Coder's clients are told; they compare the first two numbers with their own. */
+#define BUILD_VERSION "v2.34.2+stint." STINT_VERSION
+
+struct gateway_conf {
+    char *access_url;
+    char *address;
+    int64_t connections_max;
+    char *database_url;
+    char *log_format;
+    char *log_level;
+    int64_t port;
+    char *redis_url;
+    char *scheduler_url;
+};
+
+struct gateway_metrics {
+#define METRIC(type, name, field, help) struct metric field;
+#include "gateway/metric.def"
+};
+
+struct organization {
+    struct uuid id;
+    char name[64];
+    char display_name[128];
+    char description[256];
+    char icon[256];
+    bool is_default;
+    int64_t created_at, updated_at;
+};
+
+struct gateway {
+    struct gateway_conf conf;
+    struct gateway_metrics metrics;
+    struct loop *loop;
+    struct http *http;
+    /* Short statements; and those that may take long (lists, logs, files), so that they do not
+     * stand in the way of the short ones. */
+    struct db *db, *db_bulk;
+    struct kv *kv;
+    struct bus_client *bus;
+    struct auth *auth;
+    struct task_cache *cache;
+    struct queue *queue;
+    /* The one there is, read when the database was first reached. */
+    struct organization organization;
+    bool is_ready; /* has been: organization is known */
+};
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_in.c - from lws's headers and bodies to a request in its handler's hands.
+ *
+ * What can be refused by the headers alone is refused before the body is read.  The body is kept up
+ * to the route's limit; then auth.c finds out who asks, and the handler has the request.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/text.h"
+#include "gateway/auth.h"
+#include "gateway/http_private.h"
+#include "gateway/token.h"
+
+#define TOO_LARGE "Request body too large."
+
+static const struct {
+    enum lws_token_indexes token;
+    enum http_method method;
+} methods[] = {
+    {WSI_TOKEN_GET_URI,     METHOD_GET    },
+    {WSI_TOKEN_POST_URI,    METHOD_POST   },
+    {WSI_TOKEN_PATCH_URI,   METHOD_PATCH  },
+    {WSI_TOKEN_DELETE_URI,  METHOD_DELETE },
+    {WSI_TOKEN_PUT_URI,     METHOD_PUT    },
+    {WSI_TOKEN_HEAD_URI,    METHOD_GET    },
+    {WSI_TOKEN_OPTIONS_URI, METHOD_OPTIONS},
+};
+
+static bool has(struct lws *wsi, enum lws_token_indexes token)
+{
+    return lws_hdr_total_length(wsi, token) > 0;
+}
+
+static bool copy(struct lws *wsi, enum lws_token_indexes token, char *buf, size_t size)
+{
+    return has(wsi, token) && lws_hdr_copy(wsi, buf, (int)size, token) > 0;
+}
+
+/* ---- headers ---- */
+
+static void read_method(struct request *r, struct lws *wsi)
+{
+    for (size_t i = 0; i < COUNT(methods); i++)
+        if (has(wsi, methods[i].token)) {
+            r->method = methods[i].method;
+            r->is_head = methods[i].token == WSI_TOKEN_HEAD_URI;
+            return;
+        }
+}
+
+static void read_query(struct request *r, struct lws *wsi)
+{
+    int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS);
+    if (n <= 0)
+        return;
+    strbuf_reserve(&r->query, (size_t)n + 64);
+    char piece[4096];
+    for (int i = 0; (n = lws_hdr_copy_fragment(
+                         wsi, piece, sizeof(piece), WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
+         i++)
+        strbuf_add(&r->query, piece, strlen(piece) + 1);
+}
+
+/* Cookie, query, header, bearer, query once more: the first that is there. */
+static void read_token(struct request *r, struct lws *wsi)
+{
+    static const char header[] = "coder-session-token:";
+    char text[2048];
+    const char *query;
+    if (copy(wsi, WSI_TOKEN_HTTP_COOKIE, text, sizeof(text)) &&
+        token_from_cookies(text, r->token, sizeof(r->token))) {
+        r->token_in_cookie = true;
+        return;
+    }
+    if ((query = request_query(r, "coder_session_token")) != NULL) {
+        snprintf(r->token, sizeof(r->token), "%s", query);
+        return;
+    }
+    if (lws_hdr_custom_copy(wsi, r->token, sizeof(r->token), header, sizeof(header) - 1) > 0)
+        return;
+    r->token[0] = '\0';
+    if (copy(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, text, sizeof(text)) &&
+        token_from_authorization(text, r->token, sizeof(r->token)))
+        return;
+    if ((query = request_query(r, "access_token")) != NULL)
+        snprintf(r->token, sizeof(r->token), "%s", query);
+}
+
+/* The authority of an Origin header that is not ours: a page of another site used the cookie. */
+static bool is_foreign_page(struct lws *wsi)
+{
+    char origin[512], host[512];
+    if (!copy(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)))
+        return false;
+    const char *authority = strstr(origin, "://");
+    return authority == NULL || !copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
+        strcasecmp(authority + 3, host) != 0;
+}
+
+/* -1: none given, -2: not a number, or two of them. */
+static int64_t content_length(struct lws *wsi)
+{
+    char text[32], second[32];
+    if (!has(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH))
+        return -1;
+    if (lws_hdr_copy_fragment(wsi, second, sizeof(second), WSI_TOKEN_HTTP_CONTENT_LENGTH, 1) != -1)
+        return -2;
+    if (lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
+        strlen(text) > 15 || strspn(text, "0123456789") != strlen(text))
+        return -2;
+    return strtoll(text, NULL, 10);
+}
+
+/* ---- the way to the handler ---- */
+
+static int answered(struct http *h, struct request *r)
+{
+    r->link.in_callback = false;
+    return r->is_over ? http_write(h, r) : 0;
+}
+
+static void hold(struct request *r)
+{
+    r->link.is_held = true;
+    lws_rx_flow_control(r->link.wsi, 0);
+    lws_set_timeout(r->link.wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_ANSWER_SECONDS);
+}
+
+static int dispatch(struct http *h, struct request *r)
+{
+    r->link.in_callback = true;
+    r->link.is_dispatched = true;
+    auth_check(r, r->route->handler);
+    if (!r->is_over)
+        hold(r);
+    return answered(h, r);
+}
+
+/* Finds the route, or answers. */
+static bool find_route(struct request *r)
+{
+    switch (route_find(r->method, r->path.s, &r->route, &r->params)) {
+    case ROUTE_FOUND:
+        break;
+    case ROUTE_OTHER_METHOD:
+        answer_error(r, 405, "Method not allowed.", NULL);
+        return false;
+    case ROUTE_UNKNOWN:
+        answer_error(r, 404, "Route not found.", NULL);
+        return false;
+    }
+    for (size_t i = 0; i < r->params.n; i++)
+        r->path.s[r->params.v[i].at + r->params.v[i].n] = '\0';
+    return true;
+}
+
+static bool is_text(const struct request *r)
+{
+    for (const char *s = r->query.s, *end = s + r->query.len; s < end; s += strlen(s) + 1)
+        if (!text_is_utf8(s, strlen(s)))
+            return false;
+    return text_is_utf8(r->path.s, r->path.len);
+}
+
+/* Anything that the headers alone make impossible. */
+static bool check_head(struct request *r, struct lws *wsi, int64_t length)
+{
+    bool chunked = has(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    char coding[32] = "";
+    if (chunked)
+        copy(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof(coding));
+    r->link.is_chunked = chunked;
+    r->link.must_close |= chunked || length == -2 ||
+        (length == -1 && r->method != METHOD_GET && r->method != METHOD_DELETE);
+    if (length == -2 || (chunked && (length != -1 || strcasecmp(coding, "chunked") != 0)))
+        answer_error(r, 400, "The request's length cannot be told.", NULL);
+    else if (!is_text(r))
+        answer_error(r, 400, "The URL is not valid UTF-8.", NULL);
+    else if (find_route(r) && r->token_in_cookie && r->method != METHOD_GET && is_foreign_page(wsi))
+        answer_error(r, 403, "Something is wrong with your CSRF token. Please refresh the page.",
+            "The request came from a page of another site.");
+    return !r->is_over;
+}
+
+static bool admit_body(struct request *r, int64_t length)
+{
+    struct metric *held = &r->gw->metrics.body_bytes;
+    size_t max = r->route->body_max;
+    if (length > (int64_t)max) {
+        char detail[64];
+        snprintf(detail, sizeof(detail), "The limit is %zu bytes.", max);
+        answer_error(r, 413, TOO_LARGE, detail);
+        return false;
+    }
+    r->link.body_held = length >= 0 ? (size_t)length : max;
+    if (atomic_load_explicit(&held->value, memory_order_relaxed) + (int64_t)r->link.body_held >
+        HTTP_BODIES_BYTES_MAX) {
+        r->link.body_held = 0;
+        answer_error(r, 503, "Too many large requests at once.", "Try again in a moment.");
+        return false;
+    }
+    metric_add(held, (int64_t)r->link.body_held);
+    return true;
+}
+
+void http_release_body(struct request *r)
+{
+    metric_add(&r->gw->metrics.body_bytes, -(int64_t)r->link.body_held);
+    r->link.body_held = 0;
+}
+
+static void say_continue(struct lws *wsi)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    unsigned char buf[LWS_PRE + sizeof(text)];
+    if (!has(wsi, WSI_TOKEN_HTTP_EXPECT))
+        return;
+    memcpy(buf + LWS_PRE, text, sizeof(text) - 1);
+    lws_write(wsi, buf + LWS_PRE, sizeof(text) - 1, LWS_WRITE_HTTP_HEADERS);
+}
+
+int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
+{
+    struct request *r = request_new(h->gw);
+    r->link.wsi = wsi;
+    r->link.in_callback = true;
+    r->link.must_close = h->is_draining;
+    lws_set_opaque_user_data(wsi, r);
+    strbuf_add(&r->path, uri, n);
+    read_method(r, wsi);
+    read_query(r, wsi);
+    read_token(r, wsi);
+    copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
+    int64_t length = content_length(wsi);
+    if (!check_head(r, wsi, length) || !auth_check_form(r))
+        return answered(h, r);
+    if (length <= 0 && !r->link.is_chunked)
+        return dispatch(h, r);
+    if (!admit_body(r, length))
+        return answered(h, r);
+    say_continue(wsi);
+    r->link.in_callback = false;
+    return 0;
+}
+
+int http_body(struct http *h, struct lws *wsi, const char *data, size_t n)
+{
+    struct request *r = lws_get_opaque_user_data(wsi);
+    if (r == NULL || r->is_over || r->link.is_dispatched || n == 0)
+        return 0;
+    r->link.in_callback = true;
+    if (!r->link.is_chunked) {
+        if (r->body.room == 0)
+            strbuf_reserve(&r->body, r->link.body_held);
+        strbuf_add(&r->body, data, n);
+        return answered(h, r);
+    }
+    if (!chunked_feed(&r->link.chunked, data, n, &r->body, r->route->body_max)) {
+        if (r->link.chunked.state == CHUNKED_BAD)
+            answer_error(r, 400, "The request's chunks are not well formed.", NULL);
+        else
+            answer_error(r, 413, TOO_LARGE, NULL);
+    }
+    if (r->link.chunked.state == CHUNKED_DONE)
+        return dispatch(h, r);
+    return answered(h, r);
+}
+
+int http_body_done(struct http *h, struct lws *wsi)
+{
+    struct request *r = lws_get_opaque_user_data(wsi);
+    /* lws says so again when more arrives while the answer is pending. */
+    if (r == NULL || r->is_over || r->link.is_dispatched)
+        return 0;
+    return dispatch(h, r);
+}

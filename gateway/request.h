@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.h - one request, from its first header to the last byte of its answer.
+ *
+ * Life: http.c makes it, finds its route, gathers its body, has auth.c find out who asks, and calls
+ * the route's handler.  The handler, at once or in a later callback, calls exactly one answer_*()
+ * and touches the request no more.  Meanwhile it may ask the database or the scheduler, one
+ * question at a time: ask_*() answer the client themselves when the other side fails.
+ *
+ * The client may leave at any time.  That is nobody's concern but http.c's: the request lives on
+ * until its answer, which then goes nowhere.
+ */
+#ifndef GATEWAY_REQUEST_H
+#define GATEWAY_REQUEST_H
+
+#include <jansson.h>
+
+#include "core/base/strbuf.h"
+#include "gateway/chunked.h"
+#include "gateway/gateway.h"
+#include "gateway/route.h"
+
+enum role { ROLE_OWNER = 1 << 0, ROLE_TEMPLATE_ADMIN = 1 << 1, ROLE_AUDITOR = 1 << 2 };
+
+/* Who asks: a person, or an agent. */
+struct principal {
+    struct uuid id;
+    unsigned roles; /* enum role */
+    char username[33];
+    char key_id[11];
+    /* Agents: what they work for. */
+    struct uuid task_id, workspace_id;
+};
+
+typedef void (*ask_db_fn)(struct request *r, const struct db_result *const *results);
+typedef void (*ask_failed_fn)(struct request *r, enum err code, const char *constraint);
+typedef void (*ask_bus_fn)(struct request *r, const Stint__V1__Envelope *reply);
+typedef void (*request_fn)(struct request *r);
+typedef void (*user_found_fn)(struct request *r, const struct uuid *user_id, const char *username);
+typedef void (*task_found_fn)(struct request *r, const struct uuid *task_id);
+
+#define REQUEST_TOKEN_MAX 128
+
+/* http.c's view of a request: the connection it came in on. */
+struct http_link {
+    struct lws *wsi; /* NULL: the client has gone */
+    size_t sent;     /* bytes of the answer's body that are on their way */
+    size_t body_held;
+    bool in_callback;   /* an answer given now is written when the handler has returned */
+    bool is_dispatched; /* the handler has the request */
+    bool is_held;       /* nothing more is read from the connection until the answer */
+    bool is_chunked;
+    bool head_sent;
+    bool must_close; /* after the answer: where the next request begins cannot be told */
+    struct chunked chunked;
+};
+
+struct request {
+    struct gateway *gw;
+    const struct route *route;
+    enum http_method method;
+    bool is_head, token_in_cookie, is_over; /* is_over: answered */
+    struct principal who;
+    struct strbuf path;  /* cut into segments by NULs once the route is known */
+    struct route_params params;
+    struct strbuf query; /* "key=value", each ended by a NUL */
+    struct strbuf body;
+    char token[REQUEST_TOKEN_MAX];
+    char content_type[96];
+
+    /* The answer. */
+    int status;
+    const char *type; /* NULL: no body */
+    struct strbuf out;
+    struct task_blob *blob; /* instead of out */
+    char *cookie;           /* Set-Cookie, NULL: none */
+
+    /* The handler's own: freed with the request. */
+    void *state;
+    void (*state_done)(void *state);
+    json_t *json;
+
+    /* The question that is open. */
+    ask_db_fn on_db;
+    ask_failed_fn on_db_failed;
+    ask_bus_fn on_bus;
+    request_fn then;
+    user_found_fn on_user;
+    task_found_fn on_task;
+
+    struct http_link link;
+};
+
+struct request *request_new(struct gateway *gw);
+void request_free(struct request *r);
+
+/* The i-th {word} of the route. */
+const char *request_param(const struct request *r, size_t i);
+/* NULL: not there. */
+const char *request_query(const struct request *r, const char *key);
+/* The i-th {word} as an id.  False: a 400 has been answered. */
+bool request_param_uuid(struct request *r, size_t i, struct uuid *ret_id);
+/* Zeroed memory that lives as long as the request, or until it is asked for anew; `done` (may be
+ * NULL) runs before it is freed. */
+void *request_state(struct request *r, size_t size, void (*done)(void *state));
+
+/* The body as a JSON object, kept by the request.  NULL: a 400 has been answered. */
+json_t *request_json(struct request *r);
+/* Members of it: "" and nil for what is absent, null, or (ids) the empty text.  False: a 400 has
+ * been answered, because it is of another type. */
+bool request_text(struct request *r, const char *key, const char **ret_text);
+bool request_uuid(struct request *r, const char *key, struct uuid *ret_id);
+bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t *ret_value);
+
+/* A prompt or message within its limit?  False: a 413 has been answered. */
+bool task_check_prompt(struct request *r, const char *prompt);
+
+/* May this principal see and change what belongs to `owner`? */
+bool request_may_touch(const struct request *r, const struct uuid *owner);
+
+/* ---- asking ---- */
+
+/* Takes the batch.  done() has as many results as the batch had statements. */
+void ask_db(struct request *r, struct db_batch *take_batch, ask_db_fn done);
+/* On the connection for what takes long. */
+void ask_db_bulk(struct request *r, struct db_batch *take_batch, ask_db_fn done);
+/* With a say in unique violations (the constraint's name) and other refusals of a statement. */
+void ask_db_or(struct request *r, struct db_batch *take_batch, ask_db_fn done, ask_failed_fn failed);
+void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done);
+
+#define ASK_BUS_TIMEOUT_MS 10000
+
+/* The {user} of the path (word 0): "me", a name or an id.  Goes on, or answers 404: others exist
+ * only for owners. */
+void find_user(struct request *r, user_found_fn then);
+bool find_is_self(const struct request *r, const char *word);
+/* The {user} and {task} of the path (words 0 and 1).  Goes on when the asker may see the task, or
+ * answers 404. */
+void find_task(struct request *r, task_found_fn then);
+
+/* ---- answering ---- */
+
+/* r->out as JSON; a line end is added. */
+void answer_json(struct request *r, int status);
+void answer_empty(struct request *r, int status);
+/* r->out as it is. */
+void answer_text(struct request *r, int status, const char *type);
+/* A rendered task; takes a reference of its own. */
+void answer_blob(struct request *r, int status, struct task_blob *blob);
+/* Coder's error shape; `detail` may be NULL. */
+void answer_error(struct request *r, int status, const char *message, const char *detail);
+void answer_errorf(struct request *r, int status, const char *detail, const char *fmt, ...)
+    printf_like(4, 5);
+/* With one entry in `validations`. */
+void answer_invalid(
+    struct request *r, int status, const char *message, const char *field, const char *detail);
+/* 404 in Coder's words: it does not exist, or is none of your business. */
+void answer_not_found(struct request *r);
+/* 403 in Coder's words. */
+void answer_forbidden(struct request *r);
+/* What the scheduler refused. `name` is the one that NAME_TAKEN speaks of. */
+void answer_refusal(struct request *r, uint32_t code, const char *detail, const char *name);
+void answer_db_failed(struct request *r, enum err code);
+
+#endif

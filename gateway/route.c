@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route.c - the table of routes, and matching by segments.
+ */
+#include "gateway/route.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/text.h"
+
+#define PREFIXES_ROOT PREFIX_ROOT
+#define PREFIXES_V2   PREFIX_V2
+#define PREFIXES_BOTH (PREFIX_V2 | PREFIX_EXPERIMENTAL)
+
+/* A prompt may arrive with every byte escaped. */
+#define LIMIT_NONE   (64 * 1024)
+#define LIMIT_SMALL  (64 * 1024)
+#define LIMIT_PROMPT (6 * PROMPT_BYTES_MAX + 64 * 1024)
+#define LIMIT_FILE   (10 * 1024 * 1024)
+
+static const struct route routes[] = {
+#define ROUTE(method, prefixes, pattern, auth, limit, handler) \
+    {METHOD_##method, PREFIXES_##prefixes, pattern, AUTH_##auth, LIMIT_##limit, handler},
+#include "gateway/route.def"
+};
+
+static const struct {
+    const char *text;
+    enum route_prefix prefix;
+} prefixes[] = {
+    {"/api/v2",           PREFIX_V2          },
+    {"/api/experimental", PREFIX_EXPERIMENTAL},
+};
+
+/* The prefix that the path has; ret_skip is its length. */
+static enum route_prefix prefix_of(const char *path, size_t *ret_skip)
+{
+    for (size_t i = 0; i < COUNT(prefixes); i++) {
+        size_t n = strlen(prefixes[i].text);
+        if (strncmp(path, prefixes[i].text, n) == 0 && path[n] == '/') {
+            *ret_skip = n;
+            return prefixes[i].prefix;
+        }
+    }
+    *ret_skip = 0;
+    return PREFIX_ROOT;
+}
+
+/* One segment after its '/'; a parameter is not empty. */
+static bool match_segment(const char *path, const char **at, const char *pattern, size_t n,
+    struct route_params *params)
+{
+    size_t have = strcspn(*at, "/");
+    if (pattern[0] != '{') {
+        if (have != n || memcmp(*at, pattern, n) != 0)
+            return false;
+    } else {
+        size_t offset = (size_t)(*at - path);
+        if (have == 0 || offset + have > USHRT_MAX)
+            return false;
+        params->v[params->n].at = (unsigned short)offset;
+        params->v[params->n++].n = (unsigned short)have;
+    }
+    *at += have;
+    return true;
+}
+
+static bool match(const char *path, size_t skip, const char *pattern, struct route_params *params)
+{
+    const char *at = path + skip;
+    params->n = 0;
+    while (*pattern == '/' && *at == '/') {
+        pattern++, at++;
+        size_t n = strcspn(pattern, "/");
+        if (!match_segment(path, &at, pattern, n, params))
+            return false;
+        pattern += n;
+    }
+    return *pattern == '\0' && *at == '\0';
+}
+
+enum route_found route_find(enum http_method method, const char *path,
+    const struct route **ret_route, struct route_params *ret_params)
+{
+    size_t skip;
+    enum route_prefix prefix = prefix_of(path, &skip);
+    enum route_found found = ROUTE_UNKNOWN;
+    for (size_t i = 0; i < COUNT(routes); i++) {
+        if ((routes[i].prefixes & prefix) == 0 ||
+            !match(path, skip, routes[i].pattern, ret_params))
+            continue;
+        found = ROUTE_OTHER_METHOD;
+        if (routes[i].method == method) {
+            *ret_route = &routes[i];
+            return ROUTE_FOUND;
+        }
+    }
+    return found;
+}
