@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest_batch_test.c - the numbers decide: the next report counts, and only that one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/base/cleanup.h"
+#include "scheduler/ingest_batch.h"
+
+static const struct uuid agent_id =
+                             {
+                                 {1, 2, 3}
+},
+                         task_id = {{9}};
+
+struct stage {
+    struct map agents;
+    struct known known;
+    struct ingest_batch batch;
+};
+
+static void stage_open(struct stage *s, int64_t watermark)
+{
+    *s = (struct stage){
+        .known = {.id = agent_id, .task_id = task_id, .watermark = watermark}
+    };
+    s->known.exists = true;
+    map_put(&s->agents, &agent_id, &s->known);
+}
+
+static void stage_close(struct stage *s)
+{
+    ingest_batch_done(&s->batch);
+    map_done(&s->agents);
+}
+
+/* One entry with `n` reports of this state, numbered from `first`. */
+static void add_states(struct stage *s, uint64_t first, size_t n, const char *state)
+{
+    Stint__V1__AppState what[8];
+    Stint__V1__Report reports[8], *list[8];
+    assert_true(n <= COUNT(list));
+    for (size_t i = 0; i < n; i++) {
+        stint__v1__app_state__init(&what[i]);
+        what[i].app_slug = (char *)(uintptr_t) "shell";
+        what[i].state = (char *)(uintptr_t)state;
+        stint__v1__report__init(&reports[i]);
+        reports[i].seq = first + i;
+        reports[i].what_case = STINT__V1__REPORT__WHAT_APP_STATE;
+        reports[i].app_state = &what[i];
+        list[i] = &reports[i];
+    }
+    Stint__V1__AgentReports m = STINT__V1__AGENT_REPORTS__INIT;
+    m.agent_id = wire_uuid(&agent_id);
+    m.n_report = n;
+    m.report = list;
+    uint8_t bytes[1024];
+    size_t len = stint__v1__agent_reports__pack(&m, bytes);
+    ingest_batch_add_reports(&s->batch, "1-1", bytes, len);
+}
+
+/* How many statements it takes. */
+static size_t pack(struct stage *s, bool skip)
+{
+    struct db_batch *b = db_batch_new();
+    ingest_batch_pack(&s->batch, &s->agents, skip, b);
+    size_t n = db_batch_count(b);
+    db_batch_free(b);
+    return n;
+}
+
+static void the_next_numbers_count(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 4);
+    add_states(&s, 5, 2, "working");
+    add_states(&s, 7, 1, "idle");
+    assert_int_equal(pack(&s, false), 2); /* the statuses, the agents */
+    assert_int_equal(s.batch.n_new, 3);
+    assert_int_equal(s.known.watermark, 7);
+    assert_string_equal(s.known.state, "idle");
+    stage_close(&s);
+}
+
+static void what_has_been_is_dropped_and_the_watermark_said_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 6);
+    add_states(&s, 5, 2, "working");
+    assert_int_equal(pack(&s, false), 1); /* the agent's row alone */
+    assert_int_equal(s.batch.n_repeated, 2);
+    assert_int_equal(s.batch.touched.n, 1);
+    assert_null(s.known.state);
+    stage_close(&s);
+}
+
+static void a_gap_waits_until_the_agent_sends_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 4);
+    add_states(&s, 6, 2, "working"); /* 5 was lost on the way */
+    assert_int_equal(pack(&s, false), 0);
+    assert_int_equal(s.batch.n_gaps, 2);
+    assert_int_equal(s.known.watermark, 4);
+    ingest_batch_clear(&s.batch);
+    add_states(&s, 5, 3, "complete");
+    pack(&s, false);
+    assert_int_equal(s.known.watermark, 7);
+    stage_close(&s);
+}
+
+static void a_report_that_makes_no_sense_is_passed_over(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    add_states(&s, 1, 1, "dancing");
+    add_states(&s, 2, 1, "working");
+    add_states(&s, 3, 1, "\xff\xfe");
+    pack(&s, false);
+    assert_int_equal(s.batch.n_skipped, 2);
+    assert_int_equal(s.batch.n_new, 1);
+    assert_int_equal(s.known.watermark, 3); /* the agent need not keep it */
+    stage_close(&s);
+}
+
+static void a_refused_batch_is_passed_over_as_a_whole(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    add_states(&s, 1, 3, "working");
+    assert_int_equal(pack(&s, true), 1);
+    assert_int_equal(s.batch.n_skipped, 3);
+    assert_int_equal(s.known.watermark, 3);
+    stage_close(&s);
+}
+
+static void an_entry_that_cannot_be_read_is_dead_and_acknowledged(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    ingest_batch_add_reports(&s.batch, "7-1", "\xff\xff\xff", 3);
+    ingest_batch_add_logs(&s.batch, "7-2", "\x0a\x02zz", 4); /* an id of two bytes */
+    ingest_batch_add_reports(&s.batch, "7-3", NULL, 0);      /* trimmed away */
+    assert_int_equal(s.batch.dead_ids.n, 2);
+    assert_int_equal(s.batch.report_ids.n, 2);
+    assert_int_equal(s.batch.log_ids.n, 1);
+    assert_int_equal(pack(&s, false), 0);
+    stage_close(&s);
+}
+
+static void agents_that_are_not_known_are_asked_for(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    add_states(&s, 1, 1, "working");
+    assert_null(ingest_batch_unknown(&s.batch, &s.agents));
+    map_remove(&s.agents, &agent_id);
+    struct db_array *ids = ingest_batch_unknown(&s.batch, &s.agents);
+    assert_non_null(ids);
+    db_array_free(ids);
+    assert_int_equal(pack(&s, false), 0); /* and dropped when there is no such agent */
+    stage_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_next_numbers_count),
+        cmocka_unit_test(what_has_been_is_dropped_and_the_watermark_said_again),
+        cmocka_unit_test(a_gap_waits_until_the_agent_sends_again),
+        cmocka_unit_test(a_report_that_makes_no_sense_is_passed_over),
+        cmocka_unit_test(a_refused_batch_is_passed_over_as_a_whole),
+        cmocka_unit_test(an_entry_that_cannot_be_read_is_dead_and_acknowledged),
+        cmocka_unit_test(agents_that_are_not_known_are_asked_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
