@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conf.h - the worker's settings; the rows are in conf.def. */
+#ifndef WORKER_CONF_H
+#define WORKER_CONF_H
+
+#include "core/base/conf.h"
+
+struct worker_conf {
+    char *admin_address, *agent_path, *data_dir, *host, *log_format, *log_level, *mounts, *name,
+        *provisioners, *redis_url, *scheduler_url;
+    int64_t drain_timeout_ms, slots;
+};
+
+extern const struct conf_spec worker_conf_spec;
+
+/* Fill in what depends on the machine: host, name, agent_path; make data_dir with its folders and
+ * its path absolute. */
+enum err must_check worker_conf_complete(struct worker_conf *c, struct errctx *ctx);
+
+#endif

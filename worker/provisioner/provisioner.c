@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* provisioner.c - what all provisioners share, and the one that does nothing. */
+#include "worker/provisioner/provisioner.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+
+void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level level,
+    const char *stage, const char *fmt, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    char output[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(output, sizeof(output), fmt, ap);
+    va_end(ap);
+    if (io->line != NULL)
+        io->line(io->arg, spec, names[level], stage, output);
+}
+
+enum err job_io_check(struct job_io *io, struct errctx *ctx)
+{
+    switch (atomic_load(&io->call)) {
+    case JOB_CANCEL:
+        return err_set(ctx, ERR_CANCELED, "canceled");
+    case JOB_ABANDON:
+        return err_set(ctx, ERR_LEASE_LOST, "another worker has the job now");
+    default:
+        return ERR_OK;
+    }
+}
+
+bool job_io_wait(struct job_io *io, int fd, int timeout_ms)
+{
+    struct pollfd fds[] = {
+        {.fd = fd,          .events = POLLIN},
+        {.fd = io->call_fd, .events = POLLIN}
+    };
+    return poll(fds, 2, timeout_ms) > 0 && fds[0].revents != 0;
+}
+
+void job_found_done(struct job_found *f)
+{
+    free(f->import.app_slug);
+    free(f->import.display_name);
+    free(f->import.description);
+    free(f->import.icon);
+    *f = (struct job_found){0};
+}
+
+/* ---- null ---- */
+
+static enum err null_import(void *self, const struct job_spec *spec, struct job_io *io,
+    struct job_found *found, struct errctx *ctx)
+{
+    (void)self, (void)spec, (void)io, (void)ctx;
+    /* Tasks may be made of it; without a slug they have no agent to wait for. */
+    found->import.has_ai_task = true;
+    found->import.display_name = mem_strdup("Null");
+    return ERR_OK;
+}
+
+static enum err null_build(void *self, const struct job_spec *spec, struct job_io *io,
+    struct job_found *found, struct errctx *ctx)
+{
+    (void)self, (void)spec, (void)io, (void)found, (void)ctx;
+    return ERR_OK;
+}
+
+struct provisioner provisioner_null(void)
+{
+    return (struct provisioner){
+        .name = "null",
+        .immediate = true,
+        .action = {[JOB_START] = null_build,
+                   [JOB_STOP] = null_build,
+                   [JOB_DELETE] = null_build,
+                   [JOB_IMPORT] = null_import},
+    };
+}

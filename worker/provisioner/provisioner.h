@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * provisioner.h - what carries out a job: a struct of functions over a job spec that has
+ * everything.
+ *
+ * A function runs on a thread of the pool (or, for an `immediate` provisioner, on the loop's
+ * thread) and may block; it looks at its io whenever it waits.  Carried out twice, a job converges:
+ * the second time finds what the first one did.  A provisioner keeps nothing about jobs in memory:
+ * another worker may do the second half.
+ */
+#ifndef WORKER_PROVISIONER_PROVISIONER_H
+#define WORKER_PROVISIONER_PROVISIONER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/base/uuid.h"
+
+enum job_kind { JOB_NONE, JOB_START, JOB_STOP, JOB_DELETE, JOB_IMPORT, JOB_KIND_COUNT };
+
+/* The scheduler's JobSpec as we hold it.  Strings are never NULL. */
+struct job_spec {
+    struct uuid job_id;
+    uint64_t token; /* grows with every lease of this job */
+    enum job_kind kind;
+    unsigned attempt;
+    struct uuid file_id;
+    struct uuid build_id;
+    unsigned build_number; /* grows with every build of the workspace */
+    struct uuid workspace_id;
+    struct uuid task_id;
+    struct uuid agent_id; /* nil: the template has no agent */
+    char *provisioner;
+    char *workspace_name;
+    char *task_name;
+    char *owner_name;
+    char *prompt;
+    char *agent_token;
+    char *app_slug;
+    char *template_name;
+    char *template_dir; /* the unpacked archive; empty for stop and delete */
+};
+
+/* What the worker asks of a job under way.  It only ever grows. */
+enum job_call {
+    JOB_GO_ON,
+    JOB_CANCEL,  /* stop, undo, and say so */
+    JOB_ABANDON, /* the lease is lost: stop and touch nothing more */
+};
+
+struct job_io {
+    _Atomic int call;
+    int call_fd; /* readable once the call is no longer JOB_GO_ON; -1 for immediate provisioners */
+    void (*line)(void *arg, const struct job_spec *spec, const char *level, const char *stage,
+        const char *output);
+    void *arg;
+};
+
+/* A line of progress for people.  Never the prompt, never a token. */
+void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level level,
+    const char *stage, const char *fmt, ...) printf_like(5, 6);
+/* ERR_OK while the job shall go on, ERR_CANCELED or ERR_LEASE_LOST when not. */
+enum err job_io_check(struct job_io *io, struct errctx *ctx);
+/* Wait until fd (-1: none) is readable, the call changes, or the time is over: true if fd is
+ * readable. */
+bool job_io_wait(struct job_io *io, int fd, int timeout_ms);
+
+struct import_found {
+    bool has_ai_task;
+    char *app_slug; /* this and the rest: NULL or malloc'd */
+    char *display_name;
+    char *description;
+    char *icon;
+};
+
+/* What a provisioner tells beside success or failure. */
+struct job_found {
+    bool clean;   /* on failure: all is undone, no compute is held */
+    bool on_host; /* this host's storage holds the workspace */
+    struct import_found import;
+};
+void job_found_done(struct job_found *f);
+
+typedef enum err (*provisioner_fn)(void *self, const struct job_spec *spec, struct job_io *io,
+    struct job_found *found, struct errctx *ctx);
+
+/*
+ * On failure the code says what another try would do: a retryable one (err.def) is worth it, others
+ * are for good; ERR_CANCELED and ERR_LEASE_LOST answer the call.
+ */
+struct provisioner {
+    const char *name;
+    bool immediate; /* needs no thread, no template directory, no strings of the spec */
+    provisioner_fn action[JOB_KIND_COUNT];
+    void *self;
+};
+
+/* Succeeds at once at everything: for benches of what lies around it. */
+struct provisioner provisioner_null(void);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * results.c - a few requests in flight, each with what had gathered when it left.
+ *
+ * More than one in flight, so that the scheduler's commit of one batch and our making of the next
+ * overlap; few, so that batches grow when the scheduler is busy.
+ */
+#include "worker/results.h"
+
+#include <stdlib.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "worker/metric.h"
+
+#define IN_FLIGHT_MAX     4
+#define BATCH_RESULTS_MAX 1000
+#define BATCH_BYTES_MAX   (4 * 1024 * 1024)
+#define ANSWER_WAIT_MS    5000
+#define AGAIN_MS          200
+
+struct results {
+    struct loop *loop;
+    struct bus_client *scheduler;
+    struct slots *slots;
+    struct uuid worker_id;
+    const char *host;
+    struct timer *again;
+    unsigned in_flight;
+    bool waiting; /* the scheduler did not take a batch: until the timer */
+    bool complained;
+};
+
+/* One request; jobs by name, because they may be gone when the answer comes. */
+struct batch {
+    struct results *results;
+    size_t n;
+    struct {
+        struct uuid job_id;
+        uint64_t token;
+    } job[];
+};
+
+static void on_again(void *arg)
+{
+    struct results *r = arg;
+    r->waiting = false;
+    results_flush(r);
+}
+
+struct results *results_new(struct loop *l, struct bus_client *scheduler, struct slots *slots,
+    const struct uuid *worker_id, const char *host)
+{
+    struct results *r = mem_alloc(sizeof(*r));
+    *r = (struct results){
+        .loop = l, .scheduler = scheduler, .slots = slots, .worker_id = *worker_id, .host = host};
+    r->again = timer_new(l, on_again, r);
+    return r;
+}
+
+void results_free(struct results *r)
+{
+    if (r == NULL)
+        return;
+    timer_free(r->again);
+    free(r);
+}
+
+/* ---- answers ---- */
+
+static void settle(struct results *r, const struct batch *b, bool taken)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct job *j = slots_find(r->slots, &b->job[i].job_id, b->job[i].token);
+        if (j == NULL || j->state != JOB_DONE)
+            continue;
+        j->in_flight = false;
+        if (taken)
+            slots_ack(r->slots, j);
+    }
+}
+
+static void complain(struct results *r, enum err code, const Stint__V1__Envelope *reply)
+{
+    const char *why = err_text(code);
+    if (code == ERR_OK && reply->body_case == STINT__V1__ENVELOPE__BODY_STATUS)
+        why = refusal_row(reply->status->code)->message;
+    if (!r->complained)
+        log_warn(
+            "the scheduler does not take results; they are kept and sent again why=%s", LOG_Q(why));
+    r->complained = true;
+}
+
+static void on_answer(void *arg, enum err code, const Stint__V1__Envelope *reply)
+{
+    scoped_free struct batch *b = arg;
+    struct results *r = b->results;
+    r->in_flight--;
+    if (code == ERR_CANCELED) /* the end */
+        return;
+    bool taken = code == ERR_OK && reply->body_case == STINT__V1__ENVELOPE__BODY_STATUS &&
+                 reply->status->code == REFUSAL_NONE;
+    settle(r, b, taken);
+    if (taken) {
+        r->complained = false;
+        return;
+    }
+    complain(r, code, reply);
+    r->waiting = true;
+    timer_start(r->again, AGAIN_MS, 0);
+}
+
+/* ---- requests ---- */
+
+/* A request under construction. */
+struct draft {
+    struct batch *batch;
+    Stint__V1__JobResult *result;
+    Stint__V1__JobResult **pointer;
+    Stint__V1__ImportResult *import;
+    VEC(Stint__V1__LogLine) lines;
+    VEC(Stint__V1__LogLine *) line_pointers;
+    size_t bytes;
+};
+
+static void add_lines(struct draft *d, struct job *j, Stint__V1__JobResult *out)
+{
+    out->n_log = j->lines.n;
+    for (size_t i = 0; i < j->lines.n; i++) {
+        const struct job_line *from = &j->lines.v[i];
+        Stint__V1__LogLine *line = vec_push(&d->lines);
+        stint__v1__log_line__init(line);
+        line->seq = from->seq;
+        line->at_us = from->at_us;
+        line->level = (char *)(uintptr_t)from->level;
+        line->stage = from->stage;
+        line->output = from->output;
+        d->bytes += 64 + strlen(from->stage) + strlen(from->output);
+    }
+}
+
+static char *or_empty(char *s)
+{
+    static char empty[] = "";
+    return s != NULL ? s : empty;
+}
+
+static void add_import(struct draft *d, struct job *j, size_t i, Stint__V1__JobResult *out)
+{
+    Stint__V1__ImportResult *import = &d->import[i];
+    stint__v1__import_result__init(import);
+    import->has_ai_task = j->found.import.has_ai_task;
+    import->app_slug = or_empty(j->found.import.app_slug);
+    import->display_name = or_empty(j->found.import.display_name);
+    import->description = or_empty(j->found.import.description);
+    import->icon = or_empty(j->found.import.icon);
+    out->import = import;
+}
+
+static void add_job(struct results *r, struct draft *d, struct job *j)
+{
+    size_t i = d->batch->n++;
+    d->batch->job[i].job_id = j->spec.job_id;
+    d->batch->job[i].token = j->spec.token;
+    j->in_flight = true;
+
+    Stint__V1__JobResult *out = &d->result[i];
+    stint__v1__job_result__init(out);
+    out->job_id = wire_uuid(&j->spec.job_id);
+    out->token = j->spec.token;
+    out->outcome = (Stint__V1__JobOutcome)j->outcome;
+    out->clean = j->found.clean;
+    if (j->outcome != OUTCOME_SUCCEEDED)
+        out->error = j->ctx.text;
+    if (j->found.on_host)
+        out->host = (char *)(uintptr_t)r->host;
+    add_lines(d, j, out);
+    if (j->spec.kind == JOB_IMPORT && j->outcome == OUTCOME_SUCCEEDED)
+        add_import(d, j, i, out);
+    d->pointer[i] = out;
+    d->bytes += 80 + strlen(out->error);
+}
+
+static void gather(struct results *r, struct draft *d)
+{
+    list_for(it, &r->slots->list[JOB_DONE])
+    {
+        struct job *j = container_of(it, struct job, node);
+        if (d->batch->n == BATCH_RESULTS_MAX || d->bytes > BATCH_BYTES_MAX)
+            break;
+        if (!j->in_flight)
+            add_job(r, d, j);
+    }
+    /* Lines have stopped moving in memory. */
+    for (size_t i = 0; i < d->lines.n; i++)
+        *vec_push(&d->line_pointers) = &d->lines.v[i];
+    for (size_t i = 0, at = 0; i < d->batch->n; at += d->result[i++].n_log)
+        d->result[i].log = d->line_pointers.v == NULL ? NULL : d->line_pointers.v + at;
+}
+
+static void hand_in(struct results *r, struct draft *d)
+{
+    Stint__V1__JobResults results = STINT__V1__JOB_RESULTS__INIT;
+    results.worker_id = wire_uuid(&r->worker_id);
+    results.n_result = d->batch->n;
+    results.result = d->pointer;
+    Stint__V1__Envelope request = wire_envelope(STINT__V1__ENVELOPE__BODY_JOB_RESULTS);
+    request.job_results = &results;
+    r->in_flight++;
+    METRIC_ADD(result_batches, 1);
+    bus_send(r->scheduler, &request, ANSWER_WAIT_MS, on_answer, steal(d->batch));
+}
+
+void results_flush(struct results *r)
+{
+    size_t n =
+        r->slots->n[JOB_DONE] < BATCH_RESULTS_MAX ? r->slots->n[JOB_DONE] : BATCH_RESULTS_MAX;
+    METRIC_SET(results_waiting, r->slots->n[JOB_DONE]);
+    if (n == 0 || r->waiting || r->in_flight >= IN_FLIGHT_MAX)
+        return;
+    struct draft d = {
+        .batch = mem_alloc(sizeof(*d.batch) + n * sizeof(d.batch->job[0])),
+        .result = mem_calloc(n, sizeof(*d.result)),
+        .pointer = mem_calloc(n, sizeof(*d.pointer)),
+        .import = mem_calloc(n, sizeof(*d.import)),
+    };
+    d.batch->results = r;
+    gather(r, &d);
+    if (d.batch->n > 0)
+        hand_in(r, &d);
+    free(d.batch);
+    free(d.result);
+    free(d.pointer);
+    free(d.import);
+    vec_done(&d.lines);
+    vec_done(&d.line_pointers);
+}
