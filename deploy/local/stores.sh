@@ -16,9 +16,8 @@ store_reaches() { (cd / && as_store test -x "$1" 2>/dev/null); }
 
 choose_bulk() {
     if [[ ! -s $home/bulk ]]; then
-        local bulk=$home
+        bulk=$home
         store_reaches "$home" || bulk=/var/lib/stint-local/$(printf '%s' "$home" | cksum | cut -d' ' -f1)
-        mkdir -p "$bulk"
         printf '%s\n' "$bulk" >"$home/bulk"
     fi
     bulk=$(<"$home/bulk")
