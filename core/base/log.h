@@ -2,8 +2,8 @@
 /*
  * log.h - one line per fact on stderr, as logfmt or JSON.
  *
- *   log_info("leased job=%s worker=%s", ...)  ->  ts=… level=info part=scheduler msg="leased" job=…
- * …
+ *   log_info("leased job=%s worker=%s", ...)
+ *   -> ts=2026-11-20T16:01:02.5Z level=info part=scheduler msg="leased" job=... worker=...
  *
  * The text up to the first " key=" is the message; what follows are fields, which the caller writes
  * as key=value (values with spaces in double quotes, see log_quote()).  Any thread may log; a line

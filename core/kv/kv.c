@@ -15,6 +15,7 @@
  */
 #include "core/kv/kv.h"
 
+#include <fcntl.h>
 #include <hiredis/async.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static void attach(struct kv *kv)
 {
     struct watch *w = mem_alloc(sizeof(*w));
     w->redis = kv->redis;
+    fcntl(kv->redis->c.fd, F_SETFD, FD_CLOEXEC); /* hiredis leaves it to children */
     if (uv_poll_init(loop_uv(kv->loop), &w->poll, kv->redis->c.fd) != 0)
         abort(); /* hiredis gave no socket, or one that is watched */
     kv->redis->ev.data = w;

@@ -8,15 +8,16 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static bool find_program(const char *name, char *path, size_t size)
@@ -113,15 +114,23 @@ bool private_redis_make(struct private_server *s)
     return true;
 }
 
-static void wait_for_file(const char *dir, const char *name)
+/* Until the kernel tells that `name` was made in the directory that `fd` watches. */
+static void wait_for_file(int fd, const char *name)
 {
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    for (int i = 0; access(path, F_OK) != 0; i++) {
-        if (i == 3000)
-            abort();
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    _Alignas(struct inotify_event) char buf[4096];
+    struct pollfd patience = {.fd = fd, .events = POLLIN};
+    while (poll(&patience, 1, 30000) == 1) {
+        ssize_t n = read(fd, buf, sizeof(buf));
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(void *)(buf + at);
+            if (e->len > 0 && strcmp(e->name, name) == 0) {
+                close(fd);
+                return;
+            }
+            at += (ssize_t)(sizeof(*e) + e->len);
+        }
     }
+    abort();
 }
 
 void private_server_start(struct private_server *s)
@@ -133,8 +142,10 @@ void private_server_start(struct private_server *s)
         "fsync=off", "-c", "max_connections=20", NULL};
     char *const redis[] = {s->program, "--port", "0", "--unixsocket", sock, "--unixsocketperm",
         "777", "--save", "", "--appendonly", "no", "--dir", s->dir, NULL};
+    int fd = inotify_init1(IN_CLOEXEC);
+    inotify_add_watch(fd, s->dir, IN_CREATE);
     s->pid = spawn(s, s->is_postgres ? postgres : redis);
-    wait_for_file(s->dir, s->is_postgres ? ".s.PGSQL.5432" : "redis.sock");
+    wait_for_file(fd, s->is_postgres ? ".s.PGSQL.5432" : "redis.sock");
 }
 
 void private_server_stop(struct private_server *s, int signal)

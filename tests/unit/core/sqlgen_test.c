@@ -123,12 +123,12 @@ static void mistakes_stop_the_build(void **state)
     static const struct {
         const char *text, *says;
     } rows[] = {
-        {"SELECT 1;\n",                                                "bad.sql:1: a statement without"},
-        {"-- name: a_b\nSELECT 1;\n",                                  "bad.sql:1: expected"           },
-        {"-- name: A_b :one\nSELECT 1;\n",                             "bad.sql:1: expected"           },
-        {"-- name: a_b :some\nSELECT 1;\n",                            "some is none of"               },
-        {"-- name: a_b :one\nSELECT 1;\n-- name: a_b :one\nSELECT 1;", "bad.sql:3: the name a_b"       },
-        {"-- name: a_b :one\n-- nothing\n",                            "a_b has no statement"          },
+        {"X;\n",                                         "bad.sql:1: a statement without"},
+        {"-- name: a_b\nX;\n",                           "bad.sql:1: expected"           },
+        {"-- name: A_b :one\nX;\n",                      "bad.sql:1: expected"           },
+        {"-- name: a_b :some\nX;\n",                     "some is none of"               },
+        {"-- name: a_b :one\nX;\n-- name: a_b :one\nX;", "bad.sql:3: the name a_b"       },
+        {"-- name: a_b :one\n-- nothing\n",              "a_b has no statement"          },
     };
     put_file("sql_query.h", "old");
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -8,7 +8,8 @@
 
 #include "core/base/text.h"
 
-#define BAD "\xef\xbf\xbd"
+#define BAD   "\xef\xbf\xbd"
+#define TEN_A "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
 
 struct pair {
     const char *in, *out;
@@ -56,22 +57,16 @@ static void display_names_from_prompts(void **state)
 {
     (void)state;
     static const struct pair rows[] = {
-        {"",                                                                      ""           },
-        {"fix the bug",                                                           "Fix the bug"},
-        {"fix\nthe\tbug",                                                         "Fix the bug"},
+        {"",                                                                      ""                              },
+        {"fix the bug",                                                           "Fix the bug"                   },
+        {"fix\nthe\tbug",                                                         "Fix the bug"                   },
         {"1234567890123456789012345678901234567890123456789012345678901234",
-         "1234567890123456789012345678901234567890123456789012345678901234"                    },
+         "1234567890123456789012345678901234567890123456789012345678901234"                                       },
         {"12345678901234567890123456789012345678901234567890123456789012345",
-         "1234567890123456789012345678901234567890123456789012345678901\xe2\x80\xa6"           },
+         "1234567890123456789012345678901234567890123456789012345678901\xe2\x80\xa6"                              },
         {"the quick brown fox jumps over the lazy dog and then over another one",
-         "The quick brown fox jumps over the lazy dog and then over\xe2\x80\xa6"               },
-        {"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-         "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-         "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-         "\xc3\xa4\xc3\xa4\xc3\xa4",                                     "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-            "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-            "\xe2\x80\xa6"                        },
+         "The quick brown fox jumps over the lazy dog and then over\xe2\x80\xa6"                                  },
+        {TEN_A TEN_A TEN_A "\xc3\xa4\xc3\xa4\xc3\xa4",                            TEN_A TEN_A TEN_A "\xe2\x80\xa6"},
     };
     char name[TASK_DISPLAY_NAME_MAX + 1];
     for (size_t i = 0; i < ROWS(rows); i++) {
