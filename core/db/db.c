@@ -121,6 +121,12 @@ void db_flush(struct db *db)
 
 /* ---- connecting ---- */
 
+static void tell_state(struct db *db, bool up)
+{
+    if (db->on_state != NULL)
+        db->on_state(db->arg, up);
+}
+
 static void ignore_notice(void *arg, const char *message)
 {
     (void)arg;
@@ -141,7 +147,7 @@ static void on_connected(struct db *db)
     db->retry_ms = RETRY_MIN_MS;
     db->why[0] = '\0';
     watch(db, UV_READABLE);
-    db->on_state(db->arg, true);
+    tell_state(db, true);
 }
 
 /* libpq may change its socket at any step, so nobody watches the old one meanwhile. */
@@ -220,7 +226,7 @@ void db_lose(struct db *db, const char *why)
     retry_later(db);
     db_answer_all(db, ERR_DB_DOWN, text);
     if (was_up && !db->freed)
-        db->on_state(db->arg, false);
+        tell_state(db, false);
 }
 
 static void on_ready(struct db *db)

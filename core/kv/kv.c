@@ -157,6 +157,12 @@ static void subscribe(struct subscription *s)
     redisAsyncCommandArgv(s->kv->redis, on_published, s, 2, argv, NULL);
 }
 
+static void tell_state(struct kv *kv, bool up)
+{
+    if (kv->on_state != NULL)
+        kv->on_state(kv->arg, up);
+}
+
 static void on_up(struct kv *kv)
 {
     timer_stop(kv->timer);
@@ -165,7 +171,7 @@ static void on_up(struct kv *kv)
     kv->why[0] = '\0';
     for (struct subscription *s = kv->subscriptions; s != NULL; s = s->next)
         subscribe(s);
-    kv->on_state(kv->arg, true);
+    tell_state(kv, true);
 }
 
 /* AUTH, SELECT and PING end here; the last one makes the connection usable. */
@@ -274,7 +280,7 @@ static void lose(struct kv *kv, const char *why)
     retry_later(kv);
     disconnect(kv);
     if (was_up && !kv->freed)
-        kv->on_state(kv->arg, false);
+        tell_state(kv, false);
 }
 
 /* ---- commands ---- */
