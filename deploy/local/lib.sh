@@ -111,26 +111,35 @@ has_print() { local pid started boot print; recorded "$1" && [[ $print == "$2" ]
 spawn() {
     local name=$1 print=$2 pid
     shift 2
-    log=$home/log/$name.log
-    log_begin=$(stat -c %s "$log" 2>/dev/null || echo 0)
+    log_of "$name"
     setsid "$@" </dev/null >>"$log" 2>&1 9>&- &
     pid=$!
     printf '%s %s %s %s\n' "$pid" "$(start_time "$pid" || echo 0)" "$(boot_id)" "$print" >"$home/run/$name"
     disown
 }
 
+# log_of NAME: from here on new_log tells what it says.
+log_of() {
+    log=$home/log/$1.log
+    log_begin=$(stat -c %s "$log" 2>/dev/null || echo 0)
+}
+
 # new_log: what the process that was spawned last has logged so far.
 new_log() { tail -c "+$((log_begin + 1))" "$log" 2>/dev/null; }
+
+not_ready() {
+    printf '  what %s had to say:\n' "$1" >&2
+    new_log | tail -n 15 | sed 's/^/  | /' >&2
+    die "$2" "its log is $log" "$3"
+}
 
 # wait_until NAME SECONDS CONDITION...: or die with the end of its log.
 wait_until() {
     local name=$1 deadline=$((SECONDS + $2)) said=0
     shift 2
     until "$@"; do
-        is_running "$name" || { show_tail "$home/log/$name.log"; die "$name ended at once" \
-            "its log is $home/log/$name.log; mend what it says, then run ${0##*/} again"; }
-        ((SECONDS < deadline)) || { show_tail "$home/log/$name.log"; die "$name does not get ready" \
-            "its log is $home/log/$name.log; deploy/local/down stops everything"; }
+        is_running "$name" || not_ready "$name" "$name ended at once" "mend what it says, then run up again"
+        ((SECONDS < deadline)) || not_ready "$name" "$name does not get ready" "deploy/local/down stops everything"
         if ((said == 0 && SECONDS > deadline - 25)); then
             say "  ..  waiting for $name"
             said=1

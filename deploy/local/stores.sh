@@ -6,13 +6,11 @@
 # its data.  A unix socket's path may have 107 bytes.  Where $STINT_HOME fails either test, data and
 # sockets go elsewhere, and the files `bulk` and `sockets` in $STINT_HOME say where.
 
-as_store() { "$@"; }
-if ((EUID == 0)); then
-    as_store() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
-fi
+as_store=()
+((EUID != 0)) || as_store=(setpriv --reuid=postgres --regid=postgres --init-groups)
 
 # Can the stores' user walk to DIR?
-store_reaches() { (cd / && as_store test -x "$1" 2>/dev/null); }
+store_reaches() { "${as_store[@]}" test -x "$1" 2>/dev/null; }
 
 choose_bulk() {
     if [[ ! -s $home/bulk ]]; then
@@ -70,8 +68,8 @@ find_postgres() {
 
 init_postgres() {
     [[ ! -s $bulk/postgres/PG_VERSION ]] || return 0
-    (cd / && run_logged "Postgres makes its data directory" "$home/log/initdb.log" as_store "$pg_bin/initdb" \
-        -D "$bulk/postgres" -U stint --auth=trust -E UTF8 --no-locale --no-instructions) || {
+    run_logged "Postgres makes its data directory" "$home/log/initdb.log" "${as_store[@]}" env -C / "$pg_bin/initdb" \
+        -D "$bulk/postgres" -U stint --auth=trust -E UTF8 --no-locale --no-instructions || {
         show_tail "$home/log/initdb.log"
         die "Postgres could not make $bulk/postgres" "see $home/log/initdb.log; is the disk full? df $bulk"
     }
@@ -85,12 +83,10 @@ start_postgres() {
     init_postgres
     is_running postgres && has_print postgres "$print" && { done_with "Postgres runs already"; return; }
     end_process postgres 60 INT
-    local as=(env)
-    ((EUID != 0)) || as=(setpriv --reuid=postgres --regid=postgres --init-groups env)
-    # In / because its user may not be able to walk to where we are; the socket is for us alone.
-    (cd / && spawn postgres "$print" "${as[@]}" -i PATH="$PATH" LANG=C.UTF-8 "$pg_bin/postgres" -D "$bulk/postgres" \
-        -c listen_addresses= -c "unix_socket_directories=$sockets/pg" -c unix_socket_permissions=0700 \
-        -c max_connections=200)
+    # In / because its user may not be able to walk to where we are.
+    spawn postgres "$print" "${as_store[@]}" env -C / -i PATH="$PATH" LANG=C.UTF-8 "$pg_bin/postgres" \
+        -D "$bulk/postgres" -c listen_addresses= -c "unix_socket_directories=$sockets/pg" \
+        -c unix_socket_permissions=0700 -c max_connections=200
     wait_until postgres 60 pg_is_ready
     done_with "Postgres ($("$pg_bin/postgres" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/'), private, $sockets/pg)"
 }
