@@ -312,9 +312,11 @@ void bus_server_free(struct bus_server *s)
     if (s == NULL)
         return;
     s->closed = true;
-    nng_close(s->socket);
+    /* First: nng 1.5 does not bear nng_close() beside an nng_ctx_recv() of its own threads.  What a
+     * callback begins on a stopped aio is dropped. */
     for (unsigned i = 0; i < s->n_calls; i++)
         nng_aio_stop(s->calls[i]->aio);
+    nng_close(s->socket);
     /* Requests that came in before are in the mailbox; they go first. */
     loop_post(s->loop, server_done, s);
 }

@@ -8,8 +8,10 @@
 
 #include "core/base/text.h"
 
-#define BAD   "\xef\xbf\xbd"
-#define TEN_A "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+#define ELLIPSIS "\xe2\x80\xa6"
+#define TEN_1    "1234567890"
+#define BAD      "\xef\xbf\xbd"
+#define TEN_A    "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
 
 struct pair {
     const char *in, *out;
@@ -53,26 +55,25 @@ static void names_from_prompts(void **state)
     }
 }
 
+static void shows(const char *prompt, const char *want)
+{
+    char name[TASK_DISPLAY_NAME_MAX + 1];
+    text_display_from_prompt(prompt, name);
+    assert_string_equal(name, want);
+}
+
 static void display_names_from_prompts(void **state)
 {
     (void)state;
-    static const struct pair rows[] = {
-        {"",                                                                      ""                              },
-        {"fix the bug",                                                           "Fix the bug"                   },
-        {"fix\nthe\tbug",                                                         "Fix the bug"                   },
-        {"1234567890123456789012345678901234567890123456789012345678901234",
-         "1234567890123456789012345678901234567890123456789012345678901234"                                       },
-        {"12345678901234567890123456789012345678901234567890123456789012345",
-         "1234567890123456789012345678901234567890123456789012345678901\xe2\x80\xa6"                              },
-        {"the quick brown fox jumps over the lazy dog and then over another one",
-         "The quick brown fox jumps over the lazy dog and then over\xe2\x80\xa6"                                  },
-        {TEN_A TEN_A TEN_A "\xc3\xa4\xc3\xa4\xc3\xa4",                            TEN_A TEN_A TEN_A "\xe2\x80\xa6"},
-    };
-    char name[TASK_DISPLAY_NAME_MAX + 1];
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        text_display_from_prompt(rows[i].in, name);
-        assert_string_equal(name, rows[i].out);
-    }
+    shows("", "");
+    shows("fix the bug", "Fix the bug");
+    shows("fix\nthe\tbug", "Fix the bug");
+    shows(TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 "1234", TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 "1234");
+    shows(TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 "12345",
+        TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 TEN_1 "1" ELLIPSIS);
+    shows("the quick brown fox jumps over the lazy dog and then over another one",
+        "The quick brown fox jumps over the lazy dog and then over" ELLIPSIS);
+    shows(TEN_A TEN_A TEN_A "\xc3\xa4\xc3\xa4\xc3\xa4", TEN_A TEN_A TEN_A ELLIPSIS);
 }
 
 static void status_lines(void **state)
