@@ -8,8 +8,8 @@
 
 #include "core/base/text.h"
 #include "gateway/json_out.h"
-#include "gateway/task_cache.h"
 #include "gateway/request.h"
+#include "gateway/task_cache.h"
 
 #define SNAPSHOT_BYTES_MAX 65536
 #define URI_BYTES_MAX      2048
@@ -68,8 +68,8 @@ static bool read_status(struct request *r, struct app_status *s)
         return false;
     s->state = state_of(state);
     if (strlen(message) > REPORT_MESSAGE_MAX)
-        answer_invalid(r, 400, "Message is too long.", "message",
-            "Message must be less than 160 characters.");
+        answer_invalid(
+            r, 400, "Message is too long.", "message", "Message must be less than 160 characters.");
     else if (s->state == NULL)
         answer_invalid(r, 400, "Invalid state provided.", "state",
             "State must be one of: complete, failure, idle, working.");
@@ -115,7 +115,8 @@ static bool check_parameters(struct request *r)
         answer_invalid(r, 400, "Invalid query parameters.", "format",
             "\"format\" is required, and the only parameter");
     else if (strcmp(format, "agentapi") != 0)
-        answer_invalid(r, 400, "Invalid query parameters.", "format", "\"format\" must be agentapi");
+        answer_invalid(
+            r, 400, "Invalid query parameters.", "format", "\"format\" must be agentapi");
     return !r->is_over;
 }
 
@@ -133,7 +134,8 @@ static char *wrap_snapshot(struct request *r)
         return NULL;
     }
     if (!json_is_array(json_object_get(r->json, "messages"))) {
-        answer_error(r, 400, "Invalid agentapi payload structure.", "\"messages\" must be an array.");
+        answer_error(
+            r, 400, "Invalid agentapi payload structure.", "\"messages\" must be an array.");
         return NULL;
     }
     json_t *envelope = json_pack("{s:s, s:{s:O}}", "format", "agentapi", "data", "messages",

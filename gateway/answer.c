@@ -119,8 +119,8 @@ void answer_refusal(struct request *r, uint32_t code, const char *detail, const 
     }
     char message[128];
     snprintf(message, sizeof(message), "Workspace \"%.64s\" already exists.", name);
-    answer_invalid(r, row->http_status, message, "name",
-        "This value is already in use and should be unique.");
+    answer_invalid(
+        r, row->http_status, message, "name", "This value is already in use and should be unique.");
 }
 
 void answer_db_failed(struct request *r, enum err code)

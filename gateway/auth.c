@@ -16,7 +16,8 @@
 #define GOOD_MS  5000
 #define KEYS_MAX 10000
 
-#define SIGNED_OUT "You are signed out or your session has expired. Please sign in again to continue."
+#define SIGNED_OUT \
+    "You are signed out or your session has expired. Please sign in again to continue."
 
 struct key {
     struct principal who;
@@ -175,7 +176,8 @@ static void on_agent(struct request *r, const struct db_result *const *results)
     const struct db_result *row = results[0];
     if (db_rows(row) == 0) {
         answer_error(r, 401, "Workspace agent not authorized.",
-            "The agent cannot authenticate until the workspace provision job has been completed. If "
+            "The agent cannot authenticate until the workspace provision job has been completed. "
+            "If "
             "the job is no longer running, this agent is invalid.");
         return;
     }
@@ -204,7 +206,8 @@ static bool check_agent_form(struct request *r)
     if (r->token[0] == '\0')
         answer_error(r, 401, "Cookie \"coder_session_token\" must be provided.", NULL);
     else if (!uuid_parse(r->token, &token) || uuid_is_nil(&token))
-        answer_error(r, 401, "Workspace agent token invalid.", "An agent token must be a valid UUID.");
+        answer_error(
+            r, 401, "Workspace agent token invalid.", "An agent token must be a valid UUID.");
     return !r->is_over;
 }
 
@@ -218,7 +221,8 @@ bool auth_check_form(struct request *r)
     if (r->token[0] == '\0')
         refuse(r, "Cookie \"coder_session_token\" or query parameter must be provided.");
     else if (!token_parse(r->token, &t))
-        refuse(r, "Invalid \"coder_session_token\" cookie API key format: unexpected length or characters.");
+        refuse(r, "Invalid \"coder_session_token\" cookie API key format: unexpected length or "
+                  "characters.");
     return !r->is_over;
 }
 

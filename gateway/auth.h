@@ -3,7 +3,8 @@
  * auth.h - who asks?  Tokens of people and of agents, and passwords.
  *
  * Good keys are remembered for a few seconds, so that a busy client costs one look-up now and then.
- * A key revoked through this gateway is forgotten at once, through another one within those seconds.
+ * A key revoked through this gateway is forgotten at once, through another one within those
+ * seconds.
  */
 #ifndef GATEWAY_AUTH_H
 #define GATEWAY_AUTH_H

@@ -253,8 +253,8 @@ static void write_build(const struct request *r, const struct db_result *b, stru
     write_resources(b, out);
     json_put_time(out, "deadline", INT64_MIN);
     json_put_time(out, "max_deadline", INT64_MIN);
-    json_put_text(out, "status",
-        workspace_status(db_text(b, 0, TRANSITION), db_text(b, 0, JOB_STATE)));
+    json_put_text(
+        out, "status", workspace_status(db_text(b, 0, TRANSITION), db_text(b, 0, JOB_STATE)));
     json_put_int(out, "daily_cost", 0);
     json_put_null(out, "template_version_preset_id");
     json_put_bool(out, "has_ai_task", true);
@@ -315,7 +315,7 @@ static void on_place(void *arg)
 static bool is_waiting(const struct db_result *b)
 {
     return strcmp(db_text(b, 0, JOB_STATE), "pending") == 0 &&
-        strcmp(db_text(b, 0, TRANSITION), "start") == 0;
+           strcmp(db_text(b, 0, TRANSITION), "start") == 0;
 }
 
 static void on_build(struct request *r, const struct db_result *const *results)

@@ -28,7 +28,8 @@ struct chunked {
     unsigned digits; /* of its size */
 };
 
-/* Append what is data to `out`, up to `max` bytes in all.  False: not chunked encoding, or longer. */
+/* Append what is data to `out`, up to `max` bytes in all.  False: not chunked encoding, or longer.
+ */
 bool chunked_feed(struct chunked *c, const char *data, size_t n, struct strbuf *out, size_t max);
 
 #endif

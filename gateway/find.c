@@ -13,7 +13,7 @@ bool find_is_self(const struct request *r, const char *word)
 {
     struct uuid id;
     return strcmp(word, "me") == 0 || strcasecmp(word, r->who.username) == 0 ||
-        (uuid_parse(word, &id) && uuid_eq(&id, &r->who.id));
+           (uuid_parse(word, &id) && uuid_eq(&id, &r->who.id));
 }
 
 static void on_user(struct request *r, const struct db_result *const *results)

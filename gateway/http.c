@@ -159,7 +159,7 @@ static void limit_descriptors(int64_t connections_max)
 }
 
 static const struct lws_protocols protocols[] = {
-    {.name = "http", .callback = on_lws, .tx_packet_size = HTTP_PIECE_BYTES},
+    {.name = "http",                      .callback = on_lws, .tx_packet_size = HTTP_PIECE_BYTES},
     {.name = NULL},
 };
 
@@ -171,16 +171,17 @@ static void fill_info(struct http *h, struct lws_context_creation_info *info, vo
     info->protocols = protocols;
     info->vhost_name = "stint";
     info->options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-        LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+                    LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     if (strchr(conf->address, ':') == NULL)
         info->options |= LWS_SERVER_OPTION_DISABLE_IPV6;
     info->foreign_loops = loops;
     info->user = h;
+    info->pcontext = &h->context;
     info->max_http_header_data = HEADER_BYTES_MAX;
     info->pt_serv_buf_size = 32 * 1024;
     info->keepalive_timeout = HTTP_KEEPALIVE_SECONDS;
     info->timeout_secs = HTTP_STALL_SECONDS;
-    info->server_string = "";
+    info->server_string = "stint"; /* in lws' own refusals; it insists on one */
 }
 
 enum err http_listen(struct gateway *gw, struct http **ret_http, struct errctx *ctx)
@@ -231,5 +232,9 @@ void http_close(struct http *h)
 
 void http_free(struct http *h)
 {
+    /* With a loop of ours lws takes its leave in two steps, and sets the pointer to NULL after the
+     * second. */
+    if (h->context != NULL)
+        lws_context_destroy(h->context);
     free(h);
 }

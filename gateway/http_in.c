@@ -58,8 +58,8 @@ static void read_query(struct request *r, struct lws *wsi)
         return;
     strbuf_reserve(&r->query, (size_t)n + 64);
     char piece[4096];
-    for (int i = 0; (n = lws_hdr_copy_fragment(
-                         wsi, piece, sizeof(piece), WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
+    for (int i = 0;
+         (n = lws_hdr_copy_fragment(wsi, piece, sizeof(piece), WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
          i++)
         strbuf_add(&r->query, piece, strlen(piece) + 1);
 }
@@ -97,7 +97,7 @@ static bool is_foreign_page(struct lws *wsi)
         return false;
     const char *authority = strstr(origin, "://");
     return authority == NULL || !copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
-        strcasecmp(authority + 3, host) != 0;
+           strcasecmp(authority + 3, host) != 0;
 }
 
 /* -1: none given, -2: not a number, or two of them. */
@@ -174,7 +174,7 @@ static bool check_head(struct request *r, struct lws *wsi, int64_t length)
         copy(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof(coding));
     r->link.is_chunked = chunked;
     r->link.must_close |= chunked || length == -2 ||
-        (length == -1 && r->method != METHOD_GET && r->method != METHOD_DELETE);
+                          (length == -1 && r->method != METHOD_GET && r->method != METHOD_DELETE);
     if (length == -2 || (chunked && (length != -1 || strcasecmp(coding, "chunked") != 0)))
         answer_error(r, 400, "The request's length cannot be told.", NULL);
     else if (!is_text(r))

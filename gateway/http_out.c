@@ -16,11 +16,11 @@ static bool is_http2(struct lws *wsi)
     return lws_get_network_wsi(wsi) != wsi;
 }
 
-static int put(struct lws *wsi, const char *name, const char *value, unsigned char **p,
-    unsigned char *end)
+static int put(
+    struct lws *wsi, const char *name, const char *value, unsigned char **p, unsigned char *end)
 {
-    return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
-        (const unsigned char *)value, (int)strlen(value), p, end);
+    return lws_add_http_header_by_name(
+        wsi, (const unsigned char *)name, (const unsigned char *)value, (int)strlen(value), p, end);
 }
 
 static void body_of(const struct request *r, const char **ret_data, size_t *ret_n)
@@ -33,8 +33,8 @@ static void body_of(const struct request *r, const char **ret_data, size_t *ret_
 static int put_head(struct request *r, size_t n, unsigned char **p, unsigned char *end)
 {
     struct lws *wsi = r->link.wsi;
-    int bad = lws_add_http_header_status(
-        wsi, (unsigned)r->status | LWSAHH_FLAG_NO_SERVER_NAME, p, end);
+    int bad =
+        lws_add_http_header_status(wsi, (unsigned)r->status | LWSAHH_FLAG_NO_SERVER_NAME, p, end);
     if (r->type != NULL)
         bad |= put(wsi, "content-type:", r->type, p, end);
     if (r->status != 204)
@@ -88,7 +88,8 @@ int http_write(struct http *h, struct request *r)
         if (is_http2(wsi)) {
             bool alone = n == 0 || r->is_head;
             int end_stream = alone ? LWS_WRITE_H2_STREAM_END : 0;
-            if (send_piece(wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS | end_stream) != 0)
+            if (send_piece(wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS | end_stream) !=
+                0)
                 return -1;
             return alone ? finish(h, r) : later(wsi);
         }
@@ -106,9 +107,9 @@ int http_write(struct http *h, struct request *r)
 static void count(struct request *r)
 {
     struct gateway_metrics *m = &r->gw->metrics;
-    struct metric *by_class = r->status >= 500 ? &m->responses_5xx
-        : r->status >= 400                     ? &m->responses_4xx
-                                               : &m->responses_2xx;
+    struct metric *by_class = r->status >= 500   ? &m->responses_5xx
+                              : r->status >= 400 ? &m->responses_4xx
+                                                 : &m->responses_2xx;
     metric_add(by_class, 1);
 }
 

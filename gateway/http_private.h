@@ -18,7 +18,7 @@
 /* For a client to take a piece of an answer, or send a piece of a body. */
 #define HTTP_STALL_SECONDS 30
 /* For the database or the scheduler; longer than any of their own limits. */
-#define HTTP_ANSWER_SECONDS 60
+#define HTTP_ANSWER_SECONDS    60
 #define HTTP_KEEPALIVE_SECONDS 75
 /* All bodies that are being received together. */
 #define HTTP_BODIES_BYTES_MAX (256 * 1024 * 1024)

@@ -14,7 +14,7 @@ bool organization_is(const struct gateway *gw, const char *word)
 {
     struct uuid id;
     return strcasecmp(word, gw->organization.name) == 0 || strcmp(word, "default") == 0 ||
-        (uuid_parse(word, &id) && uuid_eq(&id, &gw->organization.id));
+           (uuid_parse(word, &id) && uuid_eq(&id, &gw->organization.id));
 }
 
 bool organization_check(struct request *r)
@@ -40,7 +40,7 @@ static void on_loaded(void *arg, enum err code, const struct db_result *const *r
     (void)n;
     struct loading *l = arg;
     struct gateway *gw = l->gw;
-    void (*done)(struct gateway *gw) = l->done;
+    void (*done)(struct gateway * gw) = l->done;
     free(l);
     if (code != ERR_OK) {
         if (code != ERR_CANCELED)

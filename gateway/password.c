@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * password.c - Argon2id, which takes tens of milliseconds and 64 MiB by intent: on threads, and only
- * so many at once.
+ * password.c - Argon2id, which takes tens of milliseconds and 64 MiB by intent: on threads, and
+ * only so many at once.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -29,7 +29,8 @@ static void make(void *arg)
                 crypto_pwhash_OPSLIMIT_INTERACTIVE, crypto_pwhash_MEMLIMIT_INTERACTIVE) == 0;
 }
 
-/* Nobody's password takes as long as somebody's wrong one: making a hash costs what checking does. */
+/* Nobody's password takes as long as somebody's wrong one: making a hash costs what checking does.
+ */
 static void verify(void *arg)
 {
     struct password_work *w = arg;

@@ -2,8 +2,8 @@
 /*
  * queue.c - places by task id, and the one open question.
  *
- * A scheduler that does not answer costs its askers a second, once in a while: for two seconds after
- * that nobody waits for it.
+ * A scheduler that does not answer costs its askers a second, once in a while: for two seconds
+ * after that nobody waits for it.
  */
 #include "gateway/queue.h"
 
@@ -14,11 +14,11 @@
 #include "core/base/mem.h"
 #include "core/base/vec.h"
 
-#define GOOD_MS     500
-#define TIMEOUT_MS  1000
-#define PAUSE_MS    2000
-#define ASK_MAX     1000
-#define PLACES_MAX  100000
+#define GOOD_MS    500
+#define TIMEOUT_MS 1000
+#define PAUSE_MS   2000
+#define ASK_MAX    1000
+#define PLACES_MAX 100000
 
 struct place {
     struct queue_place place;

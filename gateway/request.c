@@ -15,10 +15,10 @@
 #include "core/base/mem.h"
 #include "gateway/task_cache.h"
 
-#define POOL_MAX        128
-#define KEEP_BYTES_MAX  (64 * 1024)
-#define MALFORMED       "Request body must be valid JSON."
-#define SCHEDULER_AWAY  "The scheduler cannot be reached."
+#define POOL_MAX       128
+#define KEEP_BYTES_MAX (64 * 1024)
+#define MALFORMED      "Request body must be valid JSON."
+#define SCHEDULER_AWAY "The scheduler cannot be reached."
 
 static struct request *pool[POOL_MAX];
 static size_t n_pool;

@@ -61,7 +61,7 @@ struct request {
     enum http_method method;
     bool is_head, token_in_cookie, is_over; /* is_over: answered */
     struct principal who;
-    struct strbuf path;  /* cut into segments by NULs once the route is known */
+    struct strbuf path; /* cut into segments by NULs once the route is known */
     struct route_params params;
     struct strbuf query; /* "key=value", each ended by a NUL */
     struct strbuf body;
@@ -125,7 +125,8 @@ void ask_db(struct request *r, struct db_batch *take_batch, ask_db_fn done);
 /* On the connection for what takes long. */
 void ask_db_bulk(struct request *r, struct db_batch *take_batch, ask_db_fn done);
 /* With a say in unique violations (the constraint's name) and other refusals of a statement. */
-void ask_db_or(struct request *r, struct db_batch *take_batch, ask_db_fn done, ask_failed_fn failed);
+void ask_db_or(
+    struct request *r, struct db_batch *take_batch, ask_db_fn done, ask_failed_fn failed);
 void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done);
 
 #define ASK_BUS_TIMEOUT_MS 10000

@@ -50,8 +50,8 @@ static enum route_prefix prefix_of(const char *path, size_t *ret_skip)
 }
 
 /* One segment after its '/'; a parameter is not empty. */
-static bool match_segment(const char *path, const char **at, const char *pattern, size_t n,
-    struct route_params *params)
+static bool match_segment(
+    const char *path, const char **at, const char *pattern, size_t n, struct route_params *params)
 {
     size_t have = strcspn(*at, "/");
     if (pattern[0] != '{') {
@@ -89,8 +89,7 @@ enum route_found route_find(enum http_method method, const char *path,
     enum route_prefix prefix = prefix_of(path, &skip);
     enum route_found found = ROUTE_UNKNOWN;
     for (size_t i = 0; i < COUNT(routes); i++) {
-        if ((routes[i].prefixes & prefix) == 0 ||
-            !match(path, skip, routes[i].pattern, ret_params))
+        if ((routes[i].prefixes & prefix) == 0 || !match(path, skip, routes[i].pattern, ret_params))
             continue;
         found = ROUTE_OTHER_METHOD;
         if (routes[i].method == method) {

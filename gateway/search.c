@@ -63,7 +63,8 @@ static bool add(struct parser *p, const char *key, const char *value)
 {
     for (size_t i = 0; i < p->out->n_terms; i++)
         if (strcmp(p->out->terms[i].key, key) == 0)
-            return fail(p, "q", "Query parameter \"%.64s\" provided more than once, found 2 times", key);
+            return fail(
+                p, "q", "Query parameter \"%.64s\" provided more than once, found 2 times", key);
     if (p->out->n_terms == SEARCH_TERMS_MAX)
         return fail(p, "q", "More than %d terms", SEARCH_TERMS_MAX);
     p->out->terms[p->out->n_terms++] = (struct search_term){key, value};

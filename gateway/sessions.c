@@ -72,8 +72,8 @@ static void on_verified(struct request *r, bool ok, const char *hash)
     if (!ok)
         answer_error(r, 401, WRONG_LOGIN, NULL);
     else if (!l->is_active)
-        answer_error(r, 401, "Your account is suspended. Contact an admin to reactivate your account.",
-            NULL);
+        answer_error(r, 401,
+            "Your account is suspended. Contact an admin to reactivate your account.", NULL);
     else
         make_key(r, &l->user_id, true);
 }

@@ -30,9 +30,9 @@ struct task_cache {
     struct list by_use;
     size_t bytes;
     bool is_valid;
-    uint64_t now;               /* counts changes */
-    uint64_t all_changed;       /* everything, at this count */
-    uint64_t changed[SLOTS];    /* an id of this slot, at this count */
+    uint64_t now;            /* counts changes */
+    uint64_t all_changed;    /* everything, at this count */
+    uint64_t changed[SLOTS]; /* an id of this slot, at this count */
     struct metric *bytes_shown;
 };
 

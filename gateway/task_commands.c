@@ -117,7 +117,8 @@ bool task_check_prompt(struct request *r, const char *prompt)
 void task_update_input(struct request *r)
 {
     const char *input;
-    if (request_json(r) == NULL || !request_text(r, "input", &input) || !task_check_prompt(r, input))
+    if (request_json(r) == NULL || !request_text(r, "input", &input) ||
+        !task_check_prompt(r, input))
         return;
     if (input[strspn(input, " \t\r\n\v\f")] == '\0') {
         answer_error(r, 400, INPUT_REQUIRED, NULL);
@@ -156,7 +157,8 @@ static void send_input(struct request *r, const struct uuid *task_id)
 void task_send(struct request *r)
 {
     const char *input;
-    if (request_json(r) == NULL || !request_text(r, "input", &input) || !task_check_prompt(r, input))
+    if (request_json(r) == NULL || !request_text(r, "input", &input) ||
+        !task_check_prompt(r, input))
         return;
     if (input[0] == '\0')
         answer_error(r, 400, INPUT_REQUIRED, NULL);

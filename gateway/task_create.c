@@ -109,7 +109,8 @@ static bool check_version(struct request *r, const struct db_result *v)
             "The provided template version is %s. Wait for it to complete importing!", import);
     else if (strcmp(import, "succeeded") != 0)
         answer_errorf(r, 400, db_text(v, 0, 11),
-            "The provided template version \"%s\" has failed to import. You cannot build workspaces "
+            "The provided template version \"%s\" has failed to import. You cannot build "
+            "workspaces "
             "with it!",
             db_text(v, 0, 4));
     else if (!db_bool(v, 0, 9))

@@ -70,7 +70,8 @@ static void answer_snapshot(struct request *r, const char *text, int64_t at)
         json_open(&r->out, '{');
         json_put_int(&r->out, "id", json_integer_value(json_object_get(m, "id")));
         json_put_text(&r->out, "content", content != NULL ? content : "");
-        json_put_text(&r->out, "type", role != NULL && strcmp(role, "user") == 0 ? "input" : "output");
+        json_put_text(
+            &r->out, "type", role != NULL && strcmp(role, "user") == 0 ? "input" : "output");
         json_put_text(&r->out, "time", time != NULL ? time : "0001-01-01T00:00:00Z");
         json_close(&r->out, '}');
     }

@@ -157,7 +157,8 @@ static bool read_filter(struct request *r, const struct search *s, struct list_f
     const char *organization = search_get(s, "organization"), *status = search_get(s, "status");
     if (organization != NULL && !organization_is(r->gw, organization)) {
         snprintf(detail, sizeof(detail),
-            "Query param \"organization\" has invalid value: organization \"%.64s\" either does not "
+            "Query param \"organization\" has invalid value: organization \"%.64s\" either does "
+            "not "
             "exist, or you are unauthorized to view it",
             organization);
         answer_invalid(r, 400, BAD_QUERY, "organization", detail);
@@ -165,7 +166,8 @@ static bool read_filter(struct request *r, const struct search *s, struct list_f
     }
     if (status != NULL && !task_status_is_known(status)) {
         snprintf(detail, sizeof(detail),
-            "Query param \"status\" has invalid value: \"%.64s\" is not a valid task status", status);
+            "Query param \"status\" has invalid value: \"%.64s\" is not a valid task status",
+            status);
         answer_invalid(r, 400, BAD_QUERY, "status", detail);
         return false;
     }

@@ -92,7 +92,10 @@ struct template_filter {
     int has_ai_task, is_deprecated;
 };
 
-#define ANY_TEMPLATE {.has_ai_task = -1, .is_deprecated = -1}
+#define ANY_TEMPLATE                           \
+    {                                          \
+        .has_ai_task = -1, .is_deprecated = -1 \
+    }
 
 static void add_flag(struct db_batch *b, int flag)
 {
@@ -321,15 +324,16 @@ static void on_version(struct request *r, const struct db_result *const *results
     }
     belongs_to = db_uuid(v, 0, 1);
     if (!uuid_eq(&belongs_to, &p->template_id)) {
-        answer_error(r, 400, "The provided template version doesn't belong to the specified template.",
-            NULL);
+        answer_error(r, 400,
+            "The provided template version doesn't belong to the specified template.", NULL);
         return;
     }
     if (strcmp(version_import_state(v), "succeeded") != 0) {
         char detail[96];
         snprintf(detail, sizeof(detail), "Attempted to promote a version with a %s build",
             version_import_state(v));
-        answer_error(r, 400, "Only versions that have been built successfully can be promoted.", detail);
+        answer_error(
+            r, 400, "Only versions that have been built successfully can be promoted.", detail);
         return;
     }
     struct db_batch *b = db_batch_new();

@@ -97,7 +97,7 @@ static bool check_email(const char *email)
 {
     const char *at = strchr(email, '@');
     return at != NULL && at != email && at[1] != '\0' && strlen(email) <= EMAIL_BYTES_MAX &&
-        strpbrk(email, " \t\r\n<>") == NULL;
+           strpbrk(email, " \t\r\n<>") == NULL;
 }
 
 static bool check_user(struct request *r, const struct new_user *u)
@@ -153,7 +153,8 @@ static void on_hashed(struct request *r, bool ok, const char *hash)
 {
     const struct new_user *u = r->state;
     if (!ok) {
-        answer_error(r, 503, "The password cannot be hashed.", "There is not enough memory for it.");
+        answer_error(
+            r, 503, "The password cannot be hashed.", "There is not enough memory for it.");
         return;
     }
     struct db_batch *b = db_batch_new();

@@ -271,8 +271,7 @@ static void on_not_stored(struct request *r, enum err code, const char *constrai
     }
     snprintf(message, sizeof(message),
         "A template version with name \"%.64s\" already exists for this template.", v->name);
-    answer_invalid(
-        r, 409, message, "name", "This value is already in use and should be unique.");
+    answer_invalid(r, 409, message, "name", "This value is already in use and should be unique.");
 }
 
 static void store(struct request *r, const struct db_result *const *results)
@@ -309,8 +308,8 @@ static bool is_version_name(const char *s)
     if (n > NAME_MAX_BYTES)
         return false;
     for (;; i++) {
-        size_t word = strspn(
-            s + i, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+        size_t word =
+            strspn(s + i, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
         i += word;
         if (word == 0 || s[i] == '\0' || strchr("_.-", s[i]) == NULL)
             return word > 0 && s[i] == '\0';
@@ -331,7 +330,8 @@ static bool check_new(struct request *r, struct new_version *v)
     if (method[0] != '\0' && strcmp(method, "file") != 0)
         answer_invalid(r, 400, "Validation failed.", "storage_method", "must be \"file\"");
     else if (uuid_is_nil(&v->file_id))
-        answer_invalid(r, 400, "Validation failed.", "file_id", "must be the id of an uploaded file");
+        answer_invalid(
+            r, 400, "Validation failed.", "file_id", "must be the id of an uploaded file");
     else if (!is_version_name(v->name))
         answer_invalid(r, 400, "Validation failed.", "name",
             "must be 1 to 64 letters and digits, in groups joined by single '_', '.' or '-'");

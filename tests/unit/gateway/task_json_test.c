@@ -85,7 +85,8 @@ static void an_active_task_has_every_field(void **state)
     json_t *current = json_object_get(json, "current_state");
     assert_string_equal(text(current, "state"), "working");
     assert_string_equal(text(current, "timestamp"), "2027-01-15T08:00:00.5Z");
-    assert_true(json_is_true(json_object_get(json_object_get(json, "workspace_agent_health"), "healthy")));
+    assert_true(
+        json_is_true(json_object_get(json_object_get(json, "workspace_agent_health"), "healthy")));
     json_decref(json);
 }
 
@@ -136,24 +137,25 @@ static const struct {
     const char *status, *job, *lifecycle, *health, *reported;
     const char *state, *message; /* NULL: null */
 } states[] = {
-    {"active",       "succeeded", "ready",    "disabled",     "working",  "working",  "said"},
-    {"active",       "succeeded", "ready",    "disabled",     "idle",     "idle",     "said"},
-    {"active",       "succeeded", "ready",    "disabled",     "complete", "complete", "said"},
-    {"active",       "succeeded", "ready",    "disabled",     "failure",  "failed",   "said"},
-    {"active",       "succeeded", "ready",    "disabled",     "",         NULL,       NULL},
-    {"pending",      "pending",   "",         "",             "",         NULL,       NULL},
-    {"paused",       "succeeded", "",         "",             "complete", "complete", "said"},
-    {"paused",       "succeeded", "",         "",             "",         NULL,       NULL},
-    {"error",        "failed",    "",         "",             "",         NULL,       NULL},
-    {"unknown",      "running",   "",         "",             "",         NULL,       NULL},
-    {"initializing", "running",   "",         "",             "",         "working",  "Workspace is starting"},
-    {"initializing", "pending",   "",         "",             "",         "working",  "Workspace is pending"},
-    {"initializing", "succeeded", "created",  "disabled",     "",         "working",  "Agent is connecting"},
-    {"initializing", "succeeded", "starting", "disabled",     "",         "working",  "Agent is starting"},
-    {"initializing", "succeeded", "ready",    "initializing", "",         "working",  "App is initializing"},
-    {"initializing", "succeeded", "ready",    "healthy",      "",         "working",  "Initializing workspace applications"},
+    {"active",       "succeeded", "ready",    "disabled",     "working",  "working",  "said"                        },
+    {"active",       "succeeded", "ready",    "disabled",     "idle",     "idle",     "said"                        },
+    {"active",       "succeeded", "ready",    "disabled",     "complete", "complete", "said"                        },
+    {"active",       "succeeded", "ready",    "disabled",     "failure",  "failed",   "said"                        },
+    {"active",       "succeeded", "ready",    "disabled",     "",         NULL,       NULL                          },
+    {"pending",      "pending",   "",         "",             "",         NULL,       NULL                          },
+    {"paused",       "succeeded", "",         "",             "complete", "complete", "said"                        },
+    {"paused",       "succeeded", "",         "",             "",         NULL,       NULL                          },
+    {"error",        "failed",    "",         "",             "",         NULL,       NULL                          },
+    {"unknown",      "running",   "",         "",             "",         NULL,       NULL                          },
+    {"initializing", "running",   "",         "",             "",         "working",  "Workspace is starting"       },
+    {"initializing", "pending",   "",         "",             "",         "working",  "Workspace is pending"        },
+    {"initializing", "succeeded", "created",  "disabled",     "",         "working",  "Agent is connecting"         },
+    {"initializing", "succeeded", "starting", "disabled",     "",         "working",  "Agent is starting"           },
+    {"initializing", "succeeded", "ready",    "initializing", "",         "working",  "App is initializing"         },
+    {"initializing", "succeeded", "ready",    "healthy",      "",         "working",
+     "Initializing workspace applications"                                                                          },
     {"initializing", "succeeded", "",         "",             "",         "working",  "Initializing workspace agent"},
-    {"initializing", "succeeded", "off",      "",             "",         "working",  "Initializing workspace"},
+    {"initializing", "succeeded", "off",      "",             "",         "working",  "Initializing workspace"      },
 };
 
 static void current_state_by_table(void **state)
@@ -197,9 +199,9 @@ static void text_is_escaped_as_go_does(void **state)
     json_int(&out, 0);
     json_int(&out, INT64_MIN);
     json_close(&out, ']');
-    assert_string_equal(out.s,
-        "[\"a\\\"\\\\\\n\\r\\t\\u0001\\u003c\\u0026\\u003e\x7f\xc3\xa4\\u2028z\xe2\x80\xa6\",\"\",0,"
-        "-9223372036854775808]");
+    assert_string_equal(out.s, "[\"a\\\"\\\\\\n\\r\\t\\u0001\\u003c\\u0026\\u003e\x7f\xc3\xa4\\u202"
+                               "8z\xe2\x80\xa6\",\"\",0,"
+                               "-9223372036854775808]");
     strbuf_done(&out);
 }
 

@@ -20,14 +20,14 @@ static const struct {
     const char *text;
     bool ok;
 } forms[] = {
-    {GOOD, true},
-    {"", false},
-    {"abcdeFGH12", false},
-    {"abcdeFGH12-0123456789abcdefghijK", false},
-    {"abcdeFGH12-0123456789abcdefghijKLM", false},
-    {"abcdeFGH120-123456789abcdefghijKL", false},
-    {"abcdeFGH1_-0123456789abcdefghijKL", false},
-    {"abcdeFGH12-0123456789abcdefghij K", false},
+    {GOOD,                                   true },
+    {"",                                     false},
+    {"abcdeFGH12",                           false},
+    {"abcdeFGH12-0123456789abcdefghijK",     false},
+    {"abcdeFGH12-0123456789abcdefghijKLM",   false},
+    {"abcdeFGH120-123456789abcdefghijKL",    false},
+    {"abcdeFGH1_-0123456789abcdefghijKL",    false},
+    {"abcdeFGH12-0123456789abcdefghij K",    false},
     {"9b2c1de8-53c1-4d62-9b3c-1de853c14d62", false},
 };
 
@@ -61,14 +61,14 @@ static void a_made_token_reads_back(void **state)
 static const struct {
     const char *header, *token; /* NULL: none */
 } cookies[] = {
-    {"coder_session_token=" GOOD, GOOD},
+    {"coder_session_token=" GOOD,              GOOD},
     {"a=b; coder_session_token=" GOOD "; c=d", GOOD},
-    {"a=b;coder_session_token=x", "x"},
-    {"xcoder_session_token=y", NULL},
-    {"coder_session_token=", NULL},
-    {"coder_session_token", NULL},
-    {"", NULL},
-    {"; ;; ", NULL},
+    {"a=b;coder_session_token=x",              "x" },
+    {"xcoder_session_token=y",                 NULL},
+    {"coder_session_token=",                   NULL},
+    {"coder_session_token",                    NULL},
+    {"",                                       NULL},
+    {"; ;; ",                                  NULL},
 };
 
 static void cookies_by_table(void **state)
