@@ -35,8 +35,8 @@ struct db_result; /* one statement's rows */
 
 /* ---- connection ---- */
 
-/* `on_state(arg, up)` (or NULL) tells every change; not called from inside db_new().  `application_name`
- * shows in pg_stat_activity.  `url` is a libpq connection string. */
+/* `on_state(arg, up)` (or NULL) tells every change; not called from inside db_new().
+ * `application_name` shows in pg_stat_activity.  `url` is a libpq connection string. */
 struct db *db_new(struct loop *l, const char *url, const char *application_name,
     void (*on_state)(void *arg, bool up), void *arg);
 /* Batches in flight are answered ERR_CANCELED. */
