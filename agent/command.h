@@ -8,6 +8,9 @@
 #ifndef AGENT_COMMAND_H
 #define AGENT_COMMAND_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "core/base/err.h"
 
 int command_run(int argc, char **argv);

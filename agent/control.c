@@ -227,7 +227,7 @@ enum err control_listen(struct loop *l, const char *path, control_report_fn on_r
     unlink(path);
     int error = uv_pipe_bind(c->listener, path);
     if (error == 0)
-        error = uv_listen((uv_stream_t *)c->listener, CONTROL_CONNECTIONS_MAX, on_connection);
+        error = uv_listen((uv_stream_t *)c->listener, 2 * CONTROL_CONNECTIONS_MAX, on_connection);
     if (error != 0) {
         control_free(c);
         return err_set(ctx, ERR_IO, "cannot listen on %s: %s", path, uv_strerror(error));

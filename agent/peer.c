@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Choosing a worker: list, shuffle, knock. */
+/* Choosing a worker: list, shuffle. */
 #include "agent/peer.h"
 
 #include <dirent.h>
@@ -7,10 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/strbuf.h"
@@ -68,22 +66,6 @@ static void shuffle(struct peers *peers, const char *avoid)
     }
 }
 
-/* Somebody listens?  A socket file outlives its process. */
-static bool answers(const char *url)
-{
-    const char *path = url + strlen("ipc://");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address.sun_path))
-        return false;
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    bool ok = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
-    close(fd);
-    return ok;
-}
-
 static void free_all(struct peers *peers)
 {
     for (size_t i = 0; i < peers->urls.n; i++)
@@ -95,15 +77,12 @@ enum err peer_pick(const char *workers_dir, const char *avoid, char **ret_url, s
 {
     struct peers peers = {0};
     enum err e = list(workers_dir, &peers, ctx);
+    if (e == ERR_OK && peers.urls.n == 0)
+        e = err_set(ctx, ERR_UNAVAILABLE, "%s: no worker listens there", workers_dir);
     if (e == ERR_OK) {
         shuffle(&peers, avoid);
-        e = err_set(ctx, ERR_UNAVAILABLE, "%s: no worker listens there", workers_dir);
+        *ret_url = steal(peers.urls.v[0]);
     }
-    for (size_t i = 0; i < peers.urls.n && e != ERR_OK; i++)
-        if (answers(peers.urls.v[i])) {
-            *ret_url = mem_strdup(peers.urls.v[i]);
-            e = ERR_OK;
-        }
     free_all(&peers);
     return e;
 }

@@ -11,8 +11,9 @@
 #include "core/base/err.h"
 
 /*
- * A bus URL of a random worker whose socket takes a connection at this moment; `avoid` (a URL, may
- * be NULL) only when it is the only one.  Sockets that dead workers left behind are passed over.
+ * A bus URL of a random worker; `avoid` (a URL, may be NULL) only when it is the only one.  Nobody
+ * may listen there any more: a socket file outlives its process.  It is not tried out here, for a
+ * listener of nng takes a moment's rest after a connection that comes to nothing.
  * ERR_UNAVAILABLE when there is none; the caller frees the URL.
  */
 enum err must_check peer_pick(

@@ -5,8 +5,8 @@
  *             add             sync             read/send            commit
  *   caller ------> written ---------> durable -----------> out ---------------> forgotten
  *
- * Reports are numbered 1, 2, 3, … per agent id, without a gap, over every restart.  One is kept in
- * the file until the watermark passes it, and none is sent before it is on disk: a number that
+ * Reports are numbered 1, 2, 3, ... per agent id, without a gap, over every restart.  One is kept
+ * in the file until the watermark passes it, and none is sent before it is on disk: a number that
  * somebody has seen is never used for anything else.
  *
  * A new agent id (a new build of the workspace) begins at 1 with a fresh file.  What the old agent

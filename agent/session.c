@@ -24,8 +24,10 @@
 #define WINDOW_MAX    4096
 #define RESEND_MS_MAX 30000
 #define OVERLOADED_MS 500
-#define SEEK_MS_MIN   100
-#define SEEK_MS_MAX   5000
+/* A living worker of this host takes a connection at once. */
+#define CONNECT_MS  1000
+#define SEEK_MS_MIN 100
+#define SEEK_MS_MAX 5000
 /* A poll that was held less than this and brought nothing is not asked again at once. */
 #define POLL_HELD_MS_MIN 50
 #define POLL_PAUSE_MS    250
@@ -42,7 +44,7 @@ struct answer {
 struct session {
     struct session_conf conf;
     enum session_state state;
-    struct timer *timer; /* SEEKING: look for a worker; OPEN: poll again */
+    struct timer *timer; /* SEEKING: look for a worker; HELLO: is anybody there?; OPEN: poll */
     unsigned n_failures; /* since the last welcome that held */
     struct bus_client *client;
     char *url;
@@ -135,7 +137,9 @@ static void leave(struct session *s, const char *why)
     s->state = SESSION_SEEKING;
     int64_t delay_ms = seek_delay_ms(s);
     s->n_failures++;
-    log_info("looking for another worker why=%s in_ms=%lld", LOG_Q(why), (long long)delay_ms);
+    enum log_level level = s->n_failures == 1 || s->n_failures % 100 == 0 ? LOG_INFO : LOG_DEBUG;
+    log_at(level, "looking for a worker why=%s in_ms=%lld tries=%u", LOG_Q(why),
+        (long long)delay_ms, s->n_failures);
     timer_start(s->timer, delay_ms, 0);
 }
 
@@ -161,10 +165,12 @@ static void seek(struct session *s)
         s->url = url;
         e = bus_connect(s->conf.loop, s->url, &s->client, &ctx);
     }
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         say_hello(s);
-    else
+        timer_start(s->timer, CONNECT_MS, 0);
+    } else {
         leave(s, ctx.text);
+    }
 }
 
 static void on_timer(void *arg)
@@ -172,6 +178,8 @@ static void on_timer(void *arg)
     struct session *s = arg;
     if (s->state == SESSION_SEEKING)
         seek(s);
+    else if (s->state == SESSION_HELLO && !bus_client_is_up(s->client))
+        leave(s, "nobody listens there");
     else if (s->state == SESSION_OPEN && s->talk == NULL)
         poll(s);
 }
@@ -226,6 +234,7 @@ static void on_welcome(void *arg, enum err e, const Stint__V1__Envelope *reply)
 {
     struct session *s = arg;
     s->talk = NULL;
+    timer_stop(s->timer);
     if (!is_reply(s, e, reply, STINT__V1__ENVELOPE__BODY_AGENT_WELCOME))
         return;
     const Stint__V1__AgentWelcome *welcome = reply->agent_welcome;

@@ -219,10 +219,13 @@ static enum err make_run_dir(struct supervisor *s, const char *path, struct errc
 {
     if ((mkdir(path, 0700) != 0 && errno != EEXIST) || chmod(path, 0700) != 0)
         return err_set(ctx, file_err(errno), "%s: %s", path, strerror(errno));
-    s->run_dir = mem_strdup(path);
+    /* The command is told of it and runs elsewhere. */
+    s->run_dir = realpath(path, NULL);
+    if (s->run_dir == NULL)
+        return err_set(ctx, ERR_IO, "%s: %s", path, strerror(errno));
     struct strbuf control;
     strbuf_init(&control);
-    strbuf_addf(&control, "%s/agent.sock", path);
+    strbuf_addf(&control, "%s/agent.sock", s->run_dir);
     s->control_path = strbuf_detach(&control);
     return ERR_OK;
 }
