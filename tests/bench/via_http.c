@@ -12,6 +12,9 @@
 #include "core/base/vec.h"
 #include "tests/bench/via.h"
 
+/* Each prompt begins with a word of its own, because the gateway makes the task's name of it. */
+#define MARK "0123456789abcdef"
+
 struct connection {
     struct via_http *v;
     uv_tcp_t tcp;
@@ -29,6 +32,7 @@ struct via_http {
     VEC(struct create *) waiting; /* oldest first, from `next_waiting` */
     size_t next_waiting;
     struct strbuf request;
+    size_t mark; /* where in it the prompt's mark stands */
 };
 
 __attribute__((noreturn)) static void die(const char *what, const char *why)
@@ -40,6 +44,10 @@ __attribute__((noreturn)) static void die(const char *what, const char *why)
 static void write_request(struct connection *c, struct create *create)
 {
     struct strbuf *r = &c->v->request;
+    struct uuid random = uuid_random();
+    struct uuid_str word = uuid_format(&random);
+    memcpy(r->s + c->v->mark, word.s, 8);
+    memcpy(r->s + c->v->mark + 8, word.s + 28, 8);
     uv_buf_t buf = uv_buf_init(r->s, (unsigned)r->len);
     c->create = create;
     strbuf_clear(&c->in);
@@ -136,13 +144,14 @@ static void make_request(struct via_http *v, const char *host, const struct what
         die("STINT_TOKEN", "is not set");
     struct strbuf body;
     strbuf_init(&body);
-    strbuf_addf(&body, "{\"template_version_id\":\"%s\",\"input\":\"%s\"}",
+    strbuf_addf(&body, "{\"template_version_id\":\"%s\",\"input\":\"" MARK " %s\"}",
         uuid_format(&what->version_id).s, what->prompt);
     strbuf_init(&v->request);
     strbuf_addf(&v->request,
         "POST /api/v2/tasks/me HTTP/1.1\r\nHost: %s\r\nCoder-Session-Token: %s\r\n"
         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
         host, token, body.len, body.s);
+    v->mark = (size_t)(strstr(v->request.s, MARK) - v->request.s);
     strbuf_done(&body);
 }
 

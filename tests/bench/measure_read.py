@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading: GET one task, the list of 1,000 tasks; and what the daemons hold in memory."""
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+
+from lib.wait import wait_until
+from measure_write import CAP, NULL_WORKER, is_burnt_down
+from report import Row
+from stage import HERE, Usage, metrics, rss_mib
+
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+N_LISTED = 1000
+
+
+def reads(stage, size):
+    """GETs through the gateway by wrk, one thread, 64 connections that are kept alive."""
+    cluster = stage.cluster(workers=1, scheduler={"cap": CAP}, worker=NULL_WORKER)
+    cluster.start_worker(cluster.workers[0])
+    stage.create(cluster, "bus", user="few", clients=64, count=N_LISTED)
+    stage.create(cluster, "bus", user="many", clients=512, count=size.read_tasks)
+    wait_until(lambda: is_burnt_down(cluster), "all tasks run", 120)
+    cluster.sql("ANALYZE")  # as autovacuum would have done in a server that is not minutes old
+    cluster.start_gateway()
+
+    ids = os.path.join(cluster.directory, "ids")
+    tasks = cluster.sql("SELECT t.id::text, u.username FROM tasks t JOIN users u ON u.id = t.owner_id")
+    with open(ids, "w") as f:
+        f.writelines(f"/api/v2/tasks/me/{task_id}\n" for task_id, owner in tasks if owner == "many")
+    one = next(task_id for task_id, owner in tasks if owner == "many")
+    few = [task_id for task_id, owner in tasks if owner == "few"]
+
+    yield wrk(stage, cluster, size, "GET one task, cached", "many", f"/api/v2/tasks/me/{one}")
+    yield wrk(stage, cluster, size, f"GET one task, each of {size.read_tasks:,} in turn, not cached",
+              "many", f"/api/v2/tasks/me/{one}", ids=ids)
+    yield wrk(stage, cluster, size, f"GET list of {N_LISTED:,} tasks, cached", "few",
+              "/api/v2/tasks?q=owner:me")
+    with Toucher(cluster, few):
+        yield wrk(stage, cluster, size, f"GET list of {N_LISTED:,} tasks, all changing, not cached",
+                  "few", "/api/v2/tasks?q=owner:me")
+
+
+class Toucher:
+    """Says on stint:changed, 200 times a second, that all these tasks have changed."""
+
+    def __init__(self, cluster, task_ids):
+        self.redis = cluster.redis.client
+        self.message = bytes.fromhex("".join(task_ids).replace("-", ""))
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.end.wait(0.005):
+            self.redis.publish("stint:changed", self.message)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+
+
+def wrk(stage, cluster, size, name, user, path, ids=""):
+    program = shutil.which("wrk")
+    assert program, "wrk is missing; install it with: apt-get install wrk"
+    env = {"PATH": os.environ["PATH"], "STINT_TOKEN": stage.tokens[user], "BENCH_PATHS": ids}
+    argv = [program, "-t1", "-c64", f"-d{size.read_seconds}s", "--latency", "-s",
+            os.path.join(HERE, "get.lua"), cluster.gateway.url + path]
+    # A first second that is not counted: plans are made, the caches fill.
+    subprocess.run([*argv[:3], "-d1s", *argv[4:]], env=env, check=True, capture_output=True, timeout=60)
+    with Usage(stage, cluster) as usage:
+        out = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert "Non-2xx" not in out and "Socket errors" not in out, out
+    quantile = {q: float(n) * UNITS[unit] for q, n, unit in
+                re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
+    size_read, unit = re.search(r"Transfer/sec:\s+([\d.]+)(\wB)", out).groups()
+    return Row(name, float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "requests/s",
+               how="64 connections", cpu=usage.by_name,
+               detail={"p50_ms": round(quantile["50"], 3), "p99_ms": round(quantile["99"], 3),
+                       "transfer": f"{size_read} {unit}/s"})
+
+
+def memory(stage, size):
+    """Resident memory of each daemon: fresh, and with tasks that run."""
+    cluster = stage.cluster(workers=1, scheduler={"cap": CAP},
+                            worker=NULL_WORKER | {"slots": 8})
+    cluster.start_worker(cluster.workers[0])
+    cluster.start_gateway()
+    n_made = 0
+    for n_few, n_many in ((0, 0), (N_LISTED, 0), (N_LISTED, size.memory_tasks - N_LISTED)):
+        user, n = ("few", n_few) if n_made == 0 else ("many", n_many)
+        if n > 0:
+            stage.create(cluster, "bus", user=user, clients=256, count=n)
+            n_made += n
+        wait_until(lambda: is_burnt_down(cluster), f"{n_made} tasks run", 300)
+        list_tasks(stage, cluster)
+        detail = {"tasks": metrics(cluster)["stint_tasks"]}
+        for daemon, process in (("scheduler", cluster.scheduler), ("worker", cluster.workers[0]),
+                                ("gateway", cluster.gateway)):
+            what = f"with {n_made:,} tasks" if n_made else "idle"
+            yield Row(f"memory, {daemon}, {what}", rss_mib(process), "MiB", how="resident", detail=detail)
+
+
+def list_tasks(stage, cluster):
+    """A reader comes by, so that the gateway is not merely asleep."""
+    api = cluster.api("few")
+    for _ in range(3):
+        api.get("/tasks", params={"q": "owner:me"}, expect=200)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured: rows, the table for people, JSON for programs, the table of the document."""
+
+import json
+import os
+import re
+
+BEGIN, END = "<!-- figures: written by tests/bench/run --document -->", "<!-- end of figures -->"
+
+
+class Row:
+    """One figure.  `how`: what stands behind one unit of it; `detail`: what else was seen; `cpu`:
+    processors used, by whom."""
+
+    def __init__(self, name, value, unit, how="", detail=None, cpu=None):
+        self.name, self.value, self.unit, self.how = name, value, unit, how
+        self.detail, self.cpu = detail or {}, cpu or {}
+
+    def as_dict(self):
+        return {"name": self.name, "value": round(self.value, 3), "unit": self.unit, "how": self.how,
+                "detail": self.detail, "cpu": self.cpu}
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 10 else f"{value:,.2f}"
+
+
+def pairs(values):
+    return ", ".join(f"{key} {number(v) if isinstance(v, float) else v}" for key, v in values.items())
+
+
+def cpu_text(cpu):
+    return ", ".join(f"{name} {used:.2f}" for name, used in cpu.items() if used >= 0.005)
+
+
+def print_row(row):
+    print(f"  {row['name']:<62} {number(row['value']):>11} {row['unit']:<10} {row['how']:<14}", flush=True)
+    if row["detail"]:
+        print(f"      {pairs(row['detail'])}")
+    if row["cpu"]:
+        print(f"      processors: {cpu_text(row['cpu'])}", flush=True)
+
+
+def write_json(path, result):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+
+
+def markdown(result):
+    m = result["machine"]
+    lines = [
+        f"Taken {result['when']} at commit `{m['commit']}`: {m['processors']} × {m['processor']}, "
+        f"{m['memory_gib']} GiB, {m['system']}, Linux {m['kernel']}; {m['postgres']}; "
+        f"{m['redis'].split(' sha=')[0]}. Load average before: {m['load_before']:.2f}.",
+        "", "| measurement | figure | | what is batched | seen with it | processors used |",
+        "|---|---:|---|---|---|---|"]
+    for row in result["rows"]:
+        lines.append("| " + " | ".join([
+            row["name"], number(row["value"]), row["unit"], row["how"], pairs(row["detail"]),
+            cpu_text(row["cpu"])]) + " |")
+    return "\n".join(lines)
+
+
+def write_document(path, result):
+    """Replace what stands between the marks of docs/PERFORMANCE.md."""
+    with open(path) as f:
+        text = f.read()
+    found = re.search(re.escape(BEGIN) + ".*?" + re.escape(END), text, re.S)
+    assert found, f"{path} has no place for figures"
+    with open(path, "w") as f:
+        f.write(text[:found.start()] + f"{BEGIN}\n\n{markdown(result)}\n\n{END}" + text[found.end():])
