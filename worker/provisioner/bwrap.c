@@ -67,8 +67,9 @@ static bool try(const struct bwrap *b, char *why, size_t size)
 
     struct errctx ctx = {0};
     int info_fd = -1;
+    pid_t supervisor;
     snprintf(why, size, "no memory file");
-    if (p.log_fd >= 0 && bwrap_spawn(b, &p, &info_fd, &ctx) != ERR_OK)
+    if (p.log_fd >= 0 && bwrap_spawn(b, &p, &info_fd, &supervisor, &ctx) != ERR_OK)
         snprintf(why, size, "%s", ctx.text);
     if (info_fd >= 0) {
         /* The supervisor and its child are strangers to us: what ends is their output. */

@@ -7,8 +7,7 @@
  *
  * A worker that is root gives the sandbox another user, who may not be able to walk the path to its
  * directories.  So the grandchild first makes itself a mount namespace, binds what the sandbox
- * needs (held by descriptor) to /tmp/<n> in there, and only then changes the user and becomes
- * bubblewrap.
+ * needs to /tmp/<n> in there, and only then changes the user and becomes bubblewrap.
  */
 #ifndef WORKER_PROVISIONER_BWRAP_H
 #define WORKER_PROVISIONER_BWRAP_H
@@ -37,12 +36,12 @@ struct bwrap_bind {
     char *to;
     bool writable;
     bool is_dir;
-    int fd; /* O_PATH, of `from`; only when staging */
 };
 
 /* A sandbox's command line, built up and then started.  Zero-initialised is empty. */
 struct bwrap_plan {
     VEC(char *) argv;
+    VEC(char *) options; /* given to it through a descriptor: a command line stays short */
     VEC(struct bwrap_bind) bind;
     uid_t uid;
     gid_t gid;
@@ -68,8 +67,11 @@ enum err must_check bwrap_plan_bind(const struct bwrap *b, struct bwrap_plan *p,
 void bwrap_plan_end(struct bwrap_plan *p, const char *const *command);
 void bwrap_plan_done(struct bwrap_plan *p);
 
-/* Start it.  *ret_info_fd is where bubblewrap will write {"child-pid": …}. */
-enum err must_check bwrap_spawn(
-    const struct bwrap *b, const struct bwrap_plan *p, int *ret_info_fd, struct errctx *ctx);
+/*
+ * Start it.  bubblewrap will write {"child-pid": …} into *ret_info_fd, a file in memory: it works
+ * whether we live to read it or not.  *ret_supervisor is its pid.
+ */
+enum err must_check bwrap_spawn(const struct bwrap *b, const struct bwrap_plan *p, int *ret_info_fd,
+    pid_t *ret_supervisor, struct errctx *ctx);
 
 #endif

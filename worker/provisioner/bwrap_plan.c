@@ -13,16 +13,17 @@
 #include <unistd.h>
 
 #include <errno.h>
-#include <fcntl.h>
 
 #include "worker/file.h"
 #include "worker/provisioner/bwrap.h"
 
+/* As bwrap_spawn.c lays them. */
 #define INFO_FD_TEXT "3"
+#define ARGS_FD_TEXT "4"
 
 static void add(struct bwrap_plan *p, const char *arg)
 {
-    *vec_push(&p->argv) = mem_strdup(arg);
+    *vec_push(&p->options) = mem_strdup(arg);
 }
 
 /* The arguments up to NULL. */
@@ -98,7 +99,10 @@ static void add_own_mounts(
 void bwrap_plan_begin(const struct bwrap *b, struct bwrap_plan *p, const struct bwrap_shape *shape)
 {
     *p = (struct bwrap_plan){.log_fd = -1, .cgroup_fd = -1, .uid = geteuid(), .gid = getegid()};
-    add(p, shape->title);
+    *vec_push(&p->argv) = mem_strdup(shape->title);
+    *vec_push(&p->argv) = mem_strdup("--args");
+    *vec_push(&p->argv) = mem_strdup(ARGS_FD_TEXT);
+    *vec_push(&p->argv) = mem_strdup("--");
     add_namespaces(b, p, shape);
     add_system(p);
     add_etc(p, shape->network);
@@ -110,31 +114,27 @@ enum err bwrap_plan_bind(const struct bwrap *b, struct bwrap_plan *p, const char
     const char *to, bool writable, struct errctx *ctx)
 {
     struct stat st;
-    scoped_fd int fd = open(from, O_PATH | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
+    if (stat(from, &st) != 0 && errno == ENOENT)
         return err_set(
             ctx, ERR_UNAVAILABLE, "%s, which the sandbox needs at %s, is not there", from, to);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return file_errno(ctx, "cannot open %s", from);
+    if (stat(from, &st) != 0)
+        return file_errno(ctx, "cannot use %s", from);
 
     char source[64];
     snprintf(source, sizeof(source), "/tmp/%zu", p->bind.n);
     add_all(p, writable ? "--bind" : "--ro-bind", b->stage ? source : from, to, NULL);
-    struct bwrap_bind *bind = vec_push(&p->bind);
-    *bind = (struct bwrap_bind){.from = mem_strdup(from),
+    *vec_push(&p->bind) = (struct bwrap_bind){.from = mem_strdup(from),
         .to = mem_strdup(to),
         .writable = writable,
-        .is_dir = S_ISDIR(st.st_mode),
-        .fd = fd};
-    fd = -1;
+        .is_dir = S_ISDIR(st.st_mode)};
     return ERR_OK;
 }
 
 void bwrap_plan_end(struct bwrap_plan *p, const char *const *command)
 {
-    add_all(p, "--remount-ro", "/", "--", NULL);
+    add_all(p, "--remount-ro", "/", NULL);
     for (; *command != NULL; command++)
-        add(p, *command);
+        *vec_push(&p->argv) = mem_strdup(*command);
     *vec_push(&p->argv) = NULL;
 }
 
@@ -143,10 +143,12 @@ void bwrap_plan_done(struct bwrap_plan *p)
     for (size_t i = 0; i < p->argv.n; i++)
         free(p->argv.v[i]);
     vec_done(&p->argv);
+    for (size_t i = 0; i < p->options.n; i++)
+        free(p->options.v[i]);
+    vec_done(&p->options);
     for (size_t i = 0; i < p->bind.n; i++) {
         free(p->bind.v[i].from);
         free(p->bind.v[i].to);
-        file_closep(&p->bind.v[i].fd);
     }
     vec_done(&p->bind);
     file_closep(&p->log_fd);

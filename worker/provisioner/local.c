@@ -272,9 +272,9 @@ static enum err write_etc(const char *data_dir, struct errctx *ctx)
         const char *name, *text;
     } files[] = {
         {"passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:1000:1000:agent:/home/agent:/"
-         "bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-        {"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
-        {"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+                   "bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+        {"group",  "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"                                            },
+        {"hosts",  "127.0.0.1 localhost\n::1 localhost\n"                                                    },
     };
     scoped_fd int data_fd = -1;
     scoped_fd int etc_fd = -1;

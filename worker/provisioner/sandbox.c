@@ -121,37 +121,43 @@ static enum err plan(struct sandbox_host *h, struct workspace *ws, const struct 
         e = cgroup_make(&h->cgroup, &ws->id, limits, &p->cgroup_fd, ctx);
     if (e == ERR_OK) {
         p->log_fd = openat(ws->dir_fd, LOG_FILE,
-            O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+            O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (p->log_fd < 0)
             e = file_errno(ctx, "cannot write %s", LOG_FILE);
     }
     return e;
 }
 
-/* bubblewrap's {"child-pid": 123}; 0 when it ends without. */
-static enum err read_child_pid(int info_fd, struct job_io *io, pid_t *ret_pid, struct errctx *ctx)
+/* bubblewrap's {"child-pid": 123, …}; 0 when it is not there yet. */
+static pid_t parse_info(int info_fd)
 {
-    char text[256];
-    size_t n = 0;
-    int64_t end_ms = clock_mono_ms() + INFO_WAIT_MS;
-    while (n < sizeof(text) - 1 && memchr(text, '}', n) == NULL) {
-        if (!job_io_wait(io, info_fd, (int)(end_ms - clock_mono_ms()))) {
-            enum err e = job_io_check(io, ctx);
-            return e != ERR_OK ? e
-                               : err_set(ctx, ERR_TIMEOUT, "bubblewrap did not start within %d s",
-                                     INFO_WAIT_MS / 1000);
-        }
-        ssize_t got = read(info_fd, text + n, sizeof(text) - 1 - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    text[n] = '\0';
-    const char *p = strstr(text, "child-pid");
+    char text[512];
+    ssize_t n = pread(info_fd, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    const char *p = strchr(text, '}') == NULL ? NULL : strstr(text, "child-pid");
     p = p == NULL ? NULL : strchr(p, ':');
-    *ret_pid = p == NULL ? 0 : (pid_t)strtol(p + 1, NULL, 10);
+    return p == NULL ? 0 : (pid_t)strtol(p + 1, NULL, 10);
+}
+
+/* *ret_pid is 0 when the supervisor ends without a sandbox. */
+static enum err await_child_pid(
+    int info_fd, pid_t supervisor, struct job_io *io, pid_t *ret_pid, struct errctx *ctx)
+{
+    struct process process = {0};
+    (void)process_look_up(supervisor, &process);
+    scoped_fd int process_fd = process_open(&process);
+    for (int64_t end_ms = clock_mono_ms() + INFO_WAIT_MS; (*ret_pid = parse_info(info_fd)) == 0;) {
+        if (process_fd < 0 || job_io_wait(io, process_fd, 1)) {
+            *ret_pid = parse_info(info_fd);
+            return ERR_OK;
+        }
+        enum err e = job_io_check(io, ctx);
+        if (e != ERR_OK)
+            return e;
+        if (clock_mono_ms() > end_ms)
+            return err_set(
+                ctx, ERR_TIMEOUT, "bubblewrap did not start within %d s", INFO_WAIT_MS / 1000);
+    }
     return ERR_OK;
 }
 
@@ -189,9 +195,10 @@ static enum err spawn(struct sandbox_host *h, struct workspace *ws, const struct
 {
     scoped_fd int info_fd = -1;
     pid_t pid = 0;
-    enum err e = bwrap_spawn(&h->bwrap, p, &info_fd, ctx);
+    pid_t supervisor = 0;
+    enum err e = bwrap_spawn(&h->bwrap, p, &info_fd, &supervisor, ctx);
     if (e == ERR_OK)
-        e = read_child_pid(info_fd, io, &pid, ctx);
+        e = await_child_pid(info_fd, supervisor, io, &pid, ctx);
     if (e != ERR_OK)
         return e;
     if (pid == 0 || !process_look_up(pid, &record->init))

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,15 @@
 
 #include "worker/file.h"
 
+/* Where this data directory's numbers begin: two installations on one host rarely share users. */
+static uid_t first_number(const struct workspace *ws)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (const char *p = ws->data_dir; *p != '\0'; p++)
+        hash = (hash ^ (uint8_t)*p) * 16777619u;
+    return WORKSPACE_UID_FIRST + hash % 1000000 * 1000;
+}
+
 static bool is_in_range(uid_t uid)
 {
     return uid >= WORKSPACE_UID_FIRST && uid <= WORKSPACE_UID_LAST;
@@ -22,7 +32,7 @@ static bool is_in_range(uid_t uid)
 /* One above the largest in use: for a counter that was lost. */
 static uid_t above_all(struct workspace *ws)
 {
-    uid_t next = WORKSPACE_UID_FIRST;
+    uid_t next = first_number(ws);
     int fd = openat(ws->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL)
