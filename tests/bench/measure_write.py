@@ -8,7 +8,7 @@ from report import Row
 from stage import Usage, metrics
 
 CAP = 10_000_000
-NULL_WORKER = {"provisioners": "null", "slots": 512, "log_level": "error"}
+NULL_WORKER = {"provisioners": "null", "slots": 512}
 
 
 def creates(stage, size):

@@ -33,7 +33,9 @@ class Session:
     """What all tests of one run share."""
 
     def __init__(self):
-        self.build = Build(os.path.join(ROOT, os.environ.get("STINT_BUILD", "build/asan")))
+        plain = os.environ.get("STINT_PLAIN_BUILD")
+        self.build = Build(os.path.join(ROOT, os.environ.get("STINT_BUILD", "build/asan")),
+                           plain and os.path.join(ROOT, plain))
         # Short: unix sockets have to fit in 107 characters.
         self.directory = tempfile.mkdtemp(prefix="stint-", dir="/tmp")
         os.chmod(self.directory, 0o755)
@@ -129,6 +131,7 @@ def clusters(session, request):
             start_with_shell(cluster)
         return cluster
 
+    make.session = session
     yield make
     for cluster in made:
         session.close_cluster(cluster)

@@ -273,11 +273,15 @@ def test_one_megabyte_of_prompt(cluster, api):
     assert api.output(task).split() == [str(1024 * 1024), "0"]
 
 
-def test_the_prompt_of_the_shell_template(cluster, api):
+def test_the_prompt_of_the_shell_template(session, clusters):
     """Goal: deploy/templates/shell does what it says."""
+    cluster = clusters(workers=1, worker=session.build.limited_agent())
+    api = cluster.api()
     here = os.path.dirname(os.path.abspath(__file__))
     template = api.push_template(
         "shipped", os.path.join(here, "..", "..", "deploy", "templates", "shell"))
     task = api.wait_complete(api.create(template, "pwd; echo $HOME; whoami; echo bye"))
     assert api.output(task).split() == ["/home/agent", "/home/agent", "agent", "bye"]
-    assert task["template_name"] == "shipped" and task["template_icon"] == "/icon/terminal.svg"
+    assert task["template_name"] == "shipped"
+    task = api.wait_complete(api.create(template, "#!/usr/bin/env perl\nprint \"by perl\\n\";"))
+    assert api.output(task) == "by perl\n"

@@ -46,10 +46,19 @@ def environment(**settings):
 
 
 class Build:
-    """Where the binaries are."""
+    """Where the binaries are.
 
-    def __init__(self, directory):
+    An agent with sanitizers cannot live under a memory limit, for its shadow is larger than any;
+    tests with such limits take the agent of the `plain` build.
+    """
+
+    def __init__(self, directory, plain=None):
         self.directory = os.path.abspath(directory)
+        self.plain = Build(plain) if plain else self
+
+    def limited_agent(self):
+        """{setting: value} for workers of templates with memory limits."""
+        return {"agent_path": self.plain.program("stint-agent")}
 
     def program(self, name, must=True):
         part = {"stint": "cli"}.get(name, name.removeprefix("stint-"))
