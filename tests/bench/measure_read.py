@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 
+from lib import templates
 from lib.wait import wait_until
 from measure_write import CAP, NULL_WORKER, is_burnt_down
 from report import Row
@@ -78,6 +79,7 @@ def wrk(stage, cluster, size, name, user, path, ids=""):
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     quantile = {q: float(n) * UNITS[unit] for q, n, unit in
                 re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
+    assert quantile["50"] > 0, f"not one request was answered:\n{out}"
     size_read, unit = re.search(r"Transfer/sec:\s+([\d.]+)(\wB)", out).groups()
     return Row(name, float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "requests/s",
                how="64 connections", cpu=usage.by_name,
@@ -103,7 +105,24 @@ def memory(stage, size):
         for daemon, process in (("scheduler", cluster.scheduler), ("worker", cluster.workers[0]),
                                 ("gateway", cluster.gateway)):
             what = f"with {n_made:,} tasks" if n_made else "idle"
-            yield Row(f"memory, {daemon}, {what}", rss_mib(process), "MiB", how="resident", detail=detail)
+            yield Row(f"memory, {daemon}, {what}", rss_mib(process.pid), "MiB", how="resident", detail=detail)
+    stage.close_cluster(cluster)
+    if subprocess.run(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"],
+                      capture_output=True).returncode == 0:
+        yield agent_memory(stage)
+
+
+def agent_memory(stage):
+    """A real sandbox: the agent after it has run a prompt."""
+    cluster = stage.cluster(workers=1)
+    cluster.start_worker(cluster.workers[0])
+    cluster.start_gateway()
+    cluster.sql("UPDATE users SET roles = '{owner}' WHERE username = 'few'")
+    api = cluster.api("few")
+    task = api.create(api.push_template("shell", templates.shell()), "echo done")
+    api.wait_complete(task)
+    pid = cluster.agent_pid(task)
+    return Row("memory, agent, its first prompt done", rss_mib(pid), "MiB", how="resident")
 
 
 def list_tasks(stage, cluster):

@@ -23,8 +23,9 @@ def creates(stage, size):
                 done = stage.create(cluster, via, clients=clients, seconds=size.create_seconds)
             after = metrics(cluster)
             n_commits = after["stint_scheduler_commits_total"] - before["stint_scheduler_commits_total"]
-            crowd = "client" if via == "http" else "outstanding"
-            yield Row(f"creates, {'REST' if via == 'http' else 'bus alone'}, {clients} {crowd}",
+            front = "REST" if via == "http" else "bus alone"
+            crowd = "outstanding" if via == "bus" else "client" if clients == 1 else "clients"
+            yield Row(f"creates, {front}, {clients} {crowd}",
                       done["rate"], "tasks/s", how="un-batched" if clients == 1 else "group commit",
                       cpu=usage.by_name,
                       detail={"p50_ms": done["replied"]["p50_ms"], "p99_ms": done["replied"]["p99_ms"],

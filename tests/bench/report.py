@@ -10,7 +10,7 @@ BEGIN, END = "<!-- figures: written by tests/bench/run --document -->", "<!-- en
 
 class Row:
     """One figure.  `how`: what stands behind one unit of it; `detail`: what else was seen; `cpu`:
-    processors used, by whom."""
+    processors used, by whom (1.0: one of them, busy)."""
 
     def __init__(self, name, value, unit, how="", detail=None, cpu=None):
         self.name, self.value, self.unit, self.how = name, value, unit, how
@@ -29,8 +29,12 @@ def pairs(values):
     return ", ".join(f"{key} {number(v) if isinstance(v, float) else v}" for key, v in values.items())
 
 
-def cpu_text(cpu):
-    return ", ".join(f"{name} {used:.2f}" for name, used in cpu.items() if used >= 0.005)
+def cost_text(row):
+    """What one unit of a rate costs, by who pays; else how busy each was."""
+    cpu = {name: used for name, used in row["cpu"].items() if name != "others" and used >= 0.005}
+    if row["unit"].endswith("/s") and row["value"] > 0:
+        return ", ".join(f"{name} {number(used * 1e6 / row['value'])} µs" for name, used in cpu.items())
+    return ", ".join(f"{name} {used:.0%}" for name, used in cpu.items())
 
 
 def print_row(row):
@@ -38,7 +42,7 @@ def print_row(row):
     if row["detail"]:
         print(f"      {pairs(row['detail'])}")
     if row["cpu"]:
-        print(f"      processors: {cpu_text(row['cpu'])}", flush=True)
+        print(f"      processor time: {cost_text(row)}; others {row['cpu']['others']:.0%}", flush=True)
 
 
 def write_json(path, result):
@@ -54,12 +58,12 @@ def markdown(result):
         f"Taken {result['when']} at commit `{m['commit']}`: {m['processors']} × {m['processor']}, "
         f"{m['memory_gib']} GiB, {m['system']}, Linux {m['kernel']}; {m['postgres']}; "
         f"{m['redis'].split(' sha=')[0]}. Load average before: {m['load_before']:.2f}.",
-        "", "| measurement | figure | | what is batched | seen with it | processors used |",
-        "|---|---:|---|---|---|---|"]
+        "", "| measurement | figure | | how | seen with it | processor time | others |",
+        "|---|---:|---|---|---|---|---:|"]
     for row in result["rows"]:
         lines.append("| " + " | ".join([
             row["name"], number(row["value"]), row["unit"], row["how"], pairs(row["detail"]),
-            cpu_text(row["cpu"])]) + " |")
+            cost_text(row), f"{row['cpu'].get('others', 0):.0%}" if row["cpu"] else ""]) + " |")
     return "\n".join(lines)
 
 

@@ -147,8 +147,8 @@ def add_template(cursor):
 
 # ---------------------------------------------------------------- looks from outside
 
-def rss_mib(process):
-    with open(f"/proc/{process.pid}/status") as f:
+def rss_mib(pid):
+    with open(f"/proc/{pid}/status") as f:
         return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) / 1024
 
 

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from lib import templates
 from lib.api import message_of
 from lib.wait import wait_until
 
@@ -22,7 +23,7 @@ def agent(cluster):
 
 
 def said(cluster, task):
-    return cluster.sql("SELECT slug, state, message, uri FROM app_statuses s JOIN agents a "
+    return cluster.sql("SELECT s.slug, s.state, s.message, s.uri FROM app_statuses s JOIN agents a "
                        "ON a.id = s.agent_id WHERE a.task_id = %s AND seq < 0 ORDER BY seq DESC", task["id"])
 
 
@@ -160,14 +161,31 @@ def test_other_commands_of_the_agent(cluster, api):
     assert "20" in out and "versioned" in out and "TAKEN" not in out
 
 
-def test_logs_of_a_task_in_error(cluster, api):
-    """Goal: 409 with the status in the detail.  Method: a template whose mount nobody offers."""
-    from lib import templates
-    template = api.push_template("never", templates.shell(mounts=[{"name": "nowhere", "to": "/mnt/x"}]))
+def test_logs_of_a_task_in_error(clusters):
+    """Goal: 409 with the status in the detail.  Method: the worker's operator takes a mount away that
+    the template needs."""
+    cluster = clusters(workers=1, worker={"mounts": "share=/usr/share"})
+    api = cluster.api()
+    template = api.push_template("never", templates.shell(mounts=[{"name": "share", "to": "/mnt/x"}]))
+    worker = cluster.workers[0]
+    worker.stop()
+    worker.argv = [a for a in worker.argv if not a.startswith("--mounts")]
+    cluster.start_worker(worker)
     task = api.create(template, "echo never")
     api.wait_status(task, "error")
+    error = cluster.sql_one("SELECT error FROM jobs j JOIN builds b ON b.job_id = j.id "
+                            "WHERE b.workspace_id = %s", task["workspace_id"])[0]
+    assert "share" in error and "mounts" in error, error
+    assert not cluster.sandbox_processes()
     refused = api.get(f"/tasks/me/{task['id']}/logs", expect=409)
     assert message_of(refused) == "Cannot fetch logs for task in current state."
     assert refused.json()["detail"] == 'Task status is "error".'
     assert message_of(api.send(task, "x", expect=400)) == "Task must be active."
+    # It holds no compute, can be resumed over the API when the mount is back, and deleted.
+    assert cluster.queue()["holding"] == 0
+    worker.stop()
+    worker.argv.append("--mounts=share=/usr/share")
+    cluster.start_worker(worker)
+    api.resume(task)
+    api.wait_state(task, "complete", "idle")
     api.remove(task)

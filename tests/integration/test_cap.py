@@ -45,7 +45,7 @@ def test_ten_tasks_with_a_cap_of_three(clusters):
         wait_until(lambda: len(by_status(api, "active")) == 3, "three are active", 20)
         assert cluster.sandbox_count() == 3
         assert len(by_status(api, "pending")) == 7
-        assert sorted(positions(api).values()) == list(range(1, 8))
+        assert sorted(positions(api).values()) == list(range(1, 8))  # nothing moves now
         state = cluster.queue()
         assert (state["holding"], state["cap"], state["size"]) == (3, 3, 7)
 
@@ -53,7 +53,8 @@ def test_ten_tasks_with_a_cap_of_three(clusters):
         finish, pause, delete = by_status(api, "active")
         let_go(cluster, finish)
         wait_until(lambda: len(by_status(api, "pending")) == 6, "a finished task made room", 20)
-        assert sorted(positions(api).values()) == list(range(1, 7))
+        wait_until(lambda: sorted(positions(api).values()) == list(range(1, 7)), "all move up", 5,
+                   say=lambda: positions(api))
         api.pause(pause)
         wait_until(lambda: len(by_status(api, "pending")) == 5, "a paused task made room", 20)
         api.remove(delete)
@@ -72,7 +73,7 @@ def test_ten_tasks_with_a_cap_of_three(clusters):
         wait_until(all_done, "all are complete", 60, interval=0.1,
                    say=lambda: [(t["name"], t["status"], t["current_state"])
                                 for t in api.tasks("owner:me")["tasks"]])
-    assert samples.n > 100
+    assert samples.n > 30
     assert samples.most == 3, f"{samples.most} sandboxes at once: {samples.worst}"
 
 

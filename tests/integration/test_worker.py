@@ -46,7 +46,7 @@ def test_a_worker_killed_while_it_unpacks(clusters):
     """Goal: the same in the middle of a start: the template is big and has to be fetched anew."""
     cluster = clusters(workers=2)
     api = cluster.api()
-    big = api.push_template("big", templates.shell() | {"data": os.urandom(60 << 20)})
+    big = api.push_template("big", templates.shell() | {"data": os.urandom(9 << 20)})
     shutil.rmtree(os.path.join(cluster.data_dir, "templates"))
     task = api.create(big, ONCE, name="unpacked")
     wait_until(lambda: start_job(cluster, task)[0] == "running", "the job is leased", interval=0.005)

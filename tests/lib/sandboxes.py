@@ -13,29 +13,30 @@ _OWN_NAMESPACE = os.readlink("/proc/self/ns/mnt")
 
 
 def _mounted_workspace(pid, marker):
-    """Id of the workspace that the process sees, or None."""
-    try:
-        if os.readlink(f"/proc/{pid}/ns/mnt") == _OWN_NAMESPACE:
-            return None
-        with open(f"/proc/{pid}/mountinfo") as f:
-            for line in f:
-                fields = line.split(" ", 5)
-                at = fields[3].find(marker)
-                if at >= 0:
-                    return fields[3][at + len(marker):].split("/", 1)[0]
-    except (OSError, IndexError):
-        pass
+    """Id of the workspace that the process has mounted, or None."""
+    with open(f"/proc/{pid}/mountinfo") as f:
+        for line in f:
+            fields = line.split(" ", 5)
+            at = fields[3].find(marker)
+            if at >= 0:
+                return fields[3][at + len(marker):].split("/", 1)[0]
     return None
 
 
 def processes(marker):
     """{workspace id: [pids]} of every living process in a sandbox below `marker`."""
-    found = {}
+    found, namespaces = {}, {_OWN_NAMESPACE: None}
     for name in os.listdir("/proc"):
-        if name.isdigit():
-            workspace = _mounted_workspace(name, marker)
-            if workspace and not is_dead(int(name)):
-                found.setdefault(workspace, []).append(int(name))
+        if not name.isdigit():
+            continue
+        try:
+            namespace = os.readlink(f"/proc/{name}/ns/mnt")
+            if namespace not in namespaces:
+                namespaces[namespace] = _mounted_workspace(name, marker)
+        except (OSError, IndexError):
+            continue
+        if namespaces[namespace] and not is_dead(int(name)):
+            found.setdefault(namespaces[namespace], []).append(int(name))
     return found
 
 
@@ -55,6 +56,11 @@ def is_dead(pid):
 def is_first(pid):
     """It is pid 1 of its own namespace: the agent."""
     return re.split(r"\s+", status(pid).get("NSpid", "").strip())[-1] == "1"
+
+
+def is_inside(pid):
+    """It lives in a pid namespace of its own, unlike bubblewrap's watching process."""
+    return len(status(pid).get("NSpid", "").split()) > 1
 
 
 def agent_pid(pids):
