@@ -78,7 +78,7 @@ def wrk(stage, cluster, size, name, user, path, ids=""):
         out = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=120).stdout
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     quantile = {q: float(n) * UNITS[unit] for q, n, unit in
-                re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
+                re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)\s*$", out, re.M)}
     assert quantile["50"] > 0, f"not one request was answered:\n{out}"
     size_read, unit = re.search(r"Transfer/sec:\s+([\d.]+)(\wB)", out).groups()
     return Row(name, float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "requests/s",

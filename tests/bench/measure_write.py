@@ -21,8 +21,7 @@ def creates(stage, size):
             before = metrics(cluster)
             with Usage(stage, cluster) as usage:
                 done = stage.create(cluster, via, clients=clients, seconds=size.create_seconds)
-            after = metrics(cluster)
-            n_commits = after["stint_scheduler_commits_total"] - before["stint_scheduler_commits_total"]
+            n_commits = n_more(cluster, before, "stint_scheduler_commits_total")
             front = "REST" if via == "http" else "bus alone"
             crowd = "outstanding" if via == "bus" else "client" if clients == 1 else "clients"
             yield Row(f"creates, {front}, {clients} {crowd}",
@@ -44,9 +43,11 @@ def latency(stage, size):
     for via in ("http", "bus"):
         for rate in (100, 1000):
             out = os.path.join(cluster.directory, "times")
+            before = metrics(cluster)
             with Usage(stage, cluster) as usage:
                 done = stage.create(cluster, via, clients=64, rate=rate, seconds=size.latency_seconds,
                                     redis_url=cluster.redis.url, out=out)
+            n_commits = n_more(cluster, before, "stint_scheduler_commits_total")
             check_times(cluster, out, done)
             settled = done["settled"]
             front = "REST" if via == "http" else "bus alone"
@@ -54,7 +55,8 @@ def latency(stage, size):
                       how="open loop", cpu=usage.by_name,
                       detail={key: settled[key] for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "n")}
                       | {"replied_p50_ms": done["replied"]["p50_ms"],
-                         "replied_p99_ms": done["replied"]["p99_ms"]})
+                         "replied_p99_ms": done["replied"]["p99_ms"],
+                         "commits_per_task": round(n_commits / done["ok"], 2)})
 
 
 def check_times(cluster, path, done):
@@ -82,18 +84,22 @@ def burndown(stage, size):
             for worker in cluster.workers:
                 worker.start()
             wait_until(lambda: is_burnt_down(cluster), "the queue is worked off", 300)
-        after = metrics(cluster)
+        n_commits = n_more(cluster, before, "stint_scheduler_commits_total")
         n, seconds = cluster.sql_one(
             "SELECT count(*), extract(epoch FROM max(completed_at) - min(started_at))::float8 "
             "FROM jobs WHERE state = 'succeeded' AND build_id IS NOT NULL")
         assert n == size.queued, f"{n} of {size.queued} jobs have succeeded"
-        n_commits = after["stint_scheduler_commits_total"] - before["stint_scheduler_commits_total"]
         yield Row(f"burn-down of {size.queued:,} jobs, {workers} worker{'s' * (workers > 1)}",
                   n / seconds, "jobs/s", how="batched", cpu=usage.by_name,
                   detail={"seconds": round(seconds, 2), "with_start_of_workers_s": round(usage.seconds, 2),
                           "commits_per_s": round(n_commits / seconds),
                           "jobs_per_commit": round(2 * n / max(1, n_commits), 1)})
         stage.close_cluster(cluster)
+
+
+def n_more(cluster, before, name):
+    """By how much the scheduler's counter has grown."""
+    return metrics(cluster)[name] - before[name]
 
 
 def is_burnt_down(cluster):
@@ -110,7 +116,7 @@ def ingest(stage, size):
         before = metrics(cluster)
 
         def n_written():
-            return metrics(cluster)["stint_ingest_reports_total"] - before["stint_ingest_reports_total"]
+            return n_more(cluster, before, "stint_ingest_reports_total")
 
         with Usage(stage, cluster) as usage:
             done = stage.command("reports", stdin="\n".join(some), redis_url=cluster.redis.url,
@@ -120,10 +126,9 @@ def ingest(stage, size):
         written = cluster.sql_one("SELECT count(*) FROM app_statuses WHERE seq > 0 AND agent_id = ANY (%s::uuid[])",
                                   some)[0]
         assert written == n, f"{written} of {n} rows are in app_statuses"
-        after = metrics(cluster)
-        n_batches = after["stint_ingest_batches_total"] - before["stint_ingest_batches_total"]
+        n_batches = n_more(cluster, before, "stint_ingest_batches_total")
         yield Row(f"status ingest, {per_entry} report{'s' * (per_entry > 1)} per entry", n / usage.seconds,
                   "rows/s", how="un-batched" if per_entry == 1 else "batched", cpu=usage.by_name,
                   detail={"rows": n, "rows_per_commit": round(n / max(1, n_batches)),
                           "xadd_entries_per_s": round(done["entries"] / done["seconds"]),
-                          "gaps": after["stint_ingest_gaps_total"] - before["stint_ingest_gaps_total"]})
+                          "gaps": n_more(cluster, before, "stint_ingest_gaps_total")})
