@@ -8,10 +8,9 @@
 #include "gateway/json_out.h"
 #include "gateway/request.h"
 
-#define TAR "application/x-tar"
-
 struct upload {
     struct uuid id;
+    const char *mimetype;
     struct request *r;
     uint8_t hash[32];
 };
@@ -40,21 +39,38 @@ static void store(void *arg)
     db_batch_add(b, SQL_FILE_CREATE);
     db_add_uuid(b, &u->id);
     db_add_bytes(b, u->hash, sizeof(u->hash));
-    db_add_text(b, TAR);
+    db_add_text(b, u->mimetype);
     db_add_bytes(b, r->body.s, r->body.len);
     db_add_uuid(b, &r->who.id);
     ask_db_bulk(r, b, on_stored);
 }
 
+/* As it is stored; NULL: nothing that a worker could unpack. */
+static const char *mimetype_of(const char *content_type)
+{
+    static const struct {
+        const char *sent, *stored;
+    } types[] = {
+        {"application/x-tar",            "application/x-tar"},
+        {"application/zip",              "application/zip"  },
+        {"application/x-zip-compressed", "application/zip"  },
+    };
+    for (size_t i = 0; i < COUNT(types); i++)
+        if (strncmp(content_type, types[i].sent, strlen(types[i].sent)) == 0)
+            return types[i].stored;
+    return NULL;
+}
+
 void file_create(struct request *r)
 {
+    const char *mimetype = mimetype_of(r->content_type);
     if ((r->who.roles & (ROLE_OWNER | ROLE_TEMPLATE_ADMIN)) == 0) {
         answer_forbidden(r);
         return;
     }
-    if (strncmp(r->content_type, TAR, strlen(TAR)) != 0) {
-        answer_errorf(r, 400, "Template archives come as " TAR ".",
-            "Unsupported content type header \"%s\".", r->content_type);
+    if (mimetype == NULL) {
+        answer_errorf(r, 400, "Template archives come as application/x-tar or application/zip.",
+            "Unsupported content type header \"%.64s\".", r->content_type);
         return;
     }
     if (r->body.len == 0) {
@@ -63,6 +79,7 @@ void file_create(struct request *r)
     }
     struct upload *u = request_state(r, sizeof(*u), NULL);
     u->id = uuid_random();
+    u->mimetype = mimetype;
     u->r = r;
     loop_work(r->gw->loop, hash_body, store, u);
 }

@@ -11,6 +11,10 @@
  *   pending; that stops writing too, so it is switched on before the answer is written.
  * - A POST, PUT or PATCH without a length is taken to have 100 MB to come.  Such a request ends its
  *   connection.
+ * - A body that arrives behind another request in one piece (pipelining) is read from the wrong
+ *   place, in a loop that only an error ends.  So an answer to a request with a body is never
+ *   written from inside the callbacks for that body, and a body that is over twice closes the
+ *   connection.  No client that we know of pipelines bodies.
  */
 #include "gateway/http.h"
 
@@ -47,18 +51,46 @@ static void on_closed(struct lws *wsi)
     if (!r->is_over)
         metric_add(&r->gw->metrics.clients_gone, 1);
     if (r->is_over || !r->link.is_dispatched)
-        request_free(r);
+        http_end(r);
 }
 
+/* ---- counting connections ---- */
+
+static struct uuid key_of(const struct lws *wsi)
+{
+    struct uuid key = {{0}};
+    memcpy(key.b, &wsi, sizeof(wsi));
+    return key;
+}
+
+/* Before lws takes it in. */
 static int on_connect(struct http *h)
 {
-    struct gateway_metrics *m = &h->gw->metrics;
-    if (atomic_load_explicit(&m->connections.value, memory_order_relaxed) <
-        h->gw->conf.connections_max)
+    if ((int64_t)h->connections.n < h->gw->conf.connections_max)
         return 0;
-    metric_add(&m->refused, 1);
+    metric_add(&h->gw->metrics.refused, 1);
     return -1;
 }
+
+static int on_connected(struct http *h, struct lws *wsi)
+{
+    struct uuid key = key_of(wsi);
+    map_put(&h->connections, &key, wsi);
+    metric_set(&h->gw->metrics.connections, (int64_t)h->connections.n);
+    return 0;
+}
+
+/* Listeners and streams of HTTP/2 end here too; they were never put in. */
+static int on_disconnected(struct http *h, struct lws *wsi)
+{
+    struct uuid key = key_of(wsi);
+    on_closed(wsi);
+    map_remove(&h->connections, &key);
+    metric_set(&h->gw->metrics.connections, (int64_t)h->connections.n);
+    return 0;
+}
+
+/* ---- what lws calls ---- */
 
 static int on_writeable(struct http *h, struct lws *wsi)
 {
@@ -66,11 +98,14 @@ static int on_writeable(struct http *h, struct lws *wsi)
     return r != NULL && r->is_over ? http_write(h, r) : 0;
 }
 
-static int on_upgrade(struct lws *wsi, const char *protocol)
+/* HTTP/2 is declined by forgetting that it was offered, in lws' own copy of the header: its
+ * h2c loses long answers and bodies. */
+static int on_upgrade(struct lws *wsi, char *protocol)
 {
-    if (strcasecmp(protocol, "websocket") != 0)
-        return 0;
-    return lws_return_http_status(wsi, HTTP_STATUS_NOT_IMPLEMENTED, NULL) != 0 ? -1 : 1;
+    if (strcasecmp(protocol, "websocket") == 0)
+        return lws_return_http_status(wsi, HTTP_STATUS_NOT_IMPLEMENTED, NULL) != 0 ? -1 : 1;
+    protocol[0] = '\0';
+    return 0;
 }
 
 static int on_lws(
@@ -81,8 +116,7 @@ static int on_lws(
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
         return on_connect(http_of(wsi));
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
-        metric_add(&http_of(wsi)->gw->metrics.connections, 1);
-        return 0;
+        return on_connected(http_of(wsi), wsi);
     case LWS_CALLBACK_HTTP:
         return http_begin(http_of(wsi), wsi, in, len);
     case LWS_CALLBACK_HTTP_BODY:
@@ -95,11 +129,12 @@ static int on_lws(
         return on_upgrade(wsi, in);
     case LWS_CALLBACK_CLOSED_HTTP:
         on_closed(wsi);
-        metric_add(&http_of(wsi)->gw->metrics.connections, -1);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        on_closed(wsi);
-        return 0;
+        return on_disconnected(http_of(wsi), wsi);
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT, which would make a pipe of it */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
     default:
         return 0;
     }
@@ -236,5 +271,6 @@ void http_free(struct http *h)
      * second. */
     if (h->context != NULL)
         lws_context_destroy(h->context);
+    map_done(&h->connections);
     free(h);
 }

@@ -15,6 +15,8 @@
 #include "gateway/token.h"
 
 #define TOO_LARGE "Request body too large."
+/* Longer bodies of refused requests are not waited for. */
+#define DROP_BYTES_MAX (64 * 1024 * 1024)
 
 static const struct {
     enum lws_token_indexes token;
@@ -119,7 +121,15 @@ static int64_t content_length(struct lws *wsi)
 static int answered(struct http *h, struct request *r)
 {
     r->link.in_callback = false;
-    return r->is_over ? http_write(h, r) : 0;
+    if (!r->is_over)
+        return 0;
+    if (!r->link.has_body || r->link.must_close)
+        return http_write(h, r);
+    if (r->link.body_is_over)
+        lws_callback_on_writable(r->link.wsi);
+    else
+        r->link.drops_body = true;
+    return 0;
 }
 
 static void hold(struct request *r)
@@ -235,12 +245,17 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_token(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     int64_t length = content_length(wsi);
-    if (!check_head(r, wsi, length) || !auth_check_form(r))
+    r->link.has_body = length > 0 && !has(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    /* A client that asks first has not sent its body; a very long one is not worth the wait. */
+    if (length > DROP_BYTES_MAX)
+        r->link.must_close = true;
+    if (!check_head(r, wsi, length) || !auth_check_form(r) ||
+        ((length > 0 || r->link.is_chunked) && !admit_body(r, length))) {
+        r->link.must_close |= has(wsi, WSI_TOKEN_HTTP_EXPECT);
         return answered(h, r);
+    }
     if (length <= 0 && !r->link.is_chunked)
         return dispatch(h, r);
-    if (!admit_body(r, length))
-        return answered(h, r);
     say_continue(wsi);
     r->link.in_callback = false;
     return 0;
@@ -251,13 +266,13 @@ int http_body(struct http *h, struct lws *wsi, const char *data, size_t n)
     struct request *r = lws_get_opaque_user_data(wsi);
     if (r == NULL || r->is_over || r->link.is_dispatched || n == 0)
         return 0;
-    r->link.in_callback = true;
     if (!r->link.is_chunked) {
         if (r->body.room == 0)
             strbuf_reserve(&r->body, r->link.body_held);
         strbuf_add(&r->body, data, n);
-        return answered(h, r);
+        return 0;
     }
+    r->link.in_callback = true;
     if (!chunked_feed(&r->link.chunked, data, n, &r->body, r->route->body_max)) {
         if (r->link.chunked.state == CHUNKED_BAD)
             answer_error(r, 400, "The request's chunks are not well formed.", NULL);
@@ -272,8 +287,13 @@ int http_body(struct http *h, struct lws *wsi, const char *data, size_t n)
 int http_body_done(struct http *h, struct lws *wsi)
 {
     struct request *r = lws_get_opaque_user_data(wsi);
-    /* lws says so again when more arrives while the answer is pending. */
-    if (r == NULL || r->is_over || r->link.is_dispatched)
-        return 0;
-    return dispatch(h, r);
+    if (r == NULL || !r->link.has_body)
+        return 0; /* lws says so of a length of 0, too */
+    if (r->link.body_is_over)
+        return -1;
+    r->link.body_is_over = true;
+    if (!r->link.drops_body)
+        return dispatch(h, r);
+    lws_callback_on_writable(wsi);
+    return 0;
 }

@@ -2,19 +2,14 @@
 /*
  * http_out.c - writing answers.
  *
- * Head and body of an ordinary answer leave in one write.  A long body goes piece by piece, each
- * when lws says that the last one is gone.  HTTP/2 wants its headers alone.
+ * Head and body of an ordinary answer leave in one write, which HTTP/1.1 allows.  A long body goes
+ * piece by piece, each when lws says that the last one is gone.
  */
 #include <string.h>
 
 #include "core/base/log.h"
 #include "gateway/http_private.h"
 #include "gateway/task_cache.h"
-
-static bool is_http2(struct lws *wsi)
-{
-    return lws_get_network_wsi(wsi) != wsi;
-}
 
 static int put(
     struct lws *wsi, const char *name, const char *value, unsigned char **p, unsigned char *end)
@@ -42,27 +37,30 @@ static int put_head(struct request *r, size_t n, unsigned char **p, unsigned cha
     bad |= put(wsi, "x-coder-build-version:", BUILD_VERSION, p, end);
     if (r->cookie != NULL)
         bad |= put(wsi, "set-cookie:", r->cookie, p, end);
-    if (r->link.must_close && !is_http2(wsi))
+    if (r->link.must_close)
         bad |= put(wsi, "connection:", "close", p, end);
     bad |= lws_finalize_http_header(wsi, p, end);
     return bad;
 }
 
-static int finish(struct http *h, struct request *r)
+void http_end(struct request *r)
+{
+    struct gateway *gw = r->gw;
+    struct http *h = gw->http;
+    http_release_body(r);
+    request_free(r);
+    if (h->is_draining &&
+        atomic_load_explicit(&gw->metrics.requests_open.value, memory_order_relaxed) == 0)
+        loop_post(gw->loop, h->drained, h->drained_arg);
+}
+
+static int finish(struct request *r)
 {
     struct lws *wsi = r->link.wsi;
     bool close = r->link.must_close;
     lws_set_opaque_user_data(wsi, NULL);
-    request_free(r);
-    if (h->is_draining &&
-        atomic_load_explicit(&h->gw->metrics.requests_open.value, memory_order_relaxed) == 0)
-        loop_post(h->gw->loop, h->drained, h->drained_arg);
+    http_end(r);
     return close || lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
-}
-
-static int send_piece(struct lws *wsi, unsigned char *start, size_t n, int protocol)
-{
-    return lws_write(wsi, start, n, (enum lws_write_protocol)protocol) < 0 ? -1 : 0;
 }
 
 /* What follows will be written when lws says so. */
@@ -85,23 +83,15 @@ int http_write(struct http *h, struct request *r)
         if (put_head(r, n, &p, end) != 0)
             return -1;
         r->link.head_sent = true;
-        if (is_http2(wsi)) {
-            bool alone = n == 0 || r->is_head;
-            int end_stream = alone ? LWS_WRITE_H2_STREAM_END : 0;
-            if (send_piece(wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS | end_stream) !=
-                0)
-                return -1;
-            return alone ? finish(h, r) : later(wsi);
-        }
     }
     size_t left = r->is_head ? 0 : n - r->link.sent, room = (size_t)(end - p);
     size_t take = left < room ? left : room;
     memcpy(p, body + r->link.sent, take);
     r->link.sent += take;
-    if (send_piece(wsi, start, (size_t)(p - start) + take,
-            take == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) != 0)
+    if (lws_write(wsi, start, (size_t)(p - start) + take,
+            take == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
         return -1;
-    return take == left ? finish(h, r) : later(wsi);
+    return take == left ? finish(r) : later(wsi);
 }
 
 static void count(struct request *r)
@@ -117,8 +107,7 @@ void http_answer(struct request *r)
 {
     count(r);
     if (r->link.wsi == NULL) {
-        http_release_body(r);
-        request_free(r);
+        http_end(r);
         return;
     }
     if (r->link.in_callback)

@@ -10,6 +10,7 @@
 
 #include <libwebsockets.h>
 
+#include "core/base/map.h"
 #include "gateway/http.h"
 #include "gateway/request.h"
 
@@ -28,6 +29,7 @@ struct http {
     struct lws_context *context;
     struct lws_vhost *vhost;
     int port;
+    struct map connections; /* by the address of their lws */
     bool is_draining;
     loop_fn drained;
     void *drained_arg;
@@ -43,5 +45,7 @@ void http_release_body(struct request *r);
 
 /* http_out.c: go on with the answer. */
 int http_write(struct http *h, struct request *r);
+/* Nobody has the request any more. */
+void http_end(struct request *r);
 
 #endif

@@ -48,7 +48,10 @@ struct http_link {
     size_t body_held;
     bool in_callback;   /* an answer given now is written when the handler has returned */
     bool is_dispatched; /* the handler has the request */
-    bool is_held;       /* nothing more is read from the connection until the answer */
+    bool has_body;      /* of a length that was told */
+    bool drops_body;    /* refused already: the answer waits until the body has passed */
+    bool body_is_over;
+    bool is_held; /* nothing more is read from the connection until the answer */
     bool is_chunked;
     bool head_sent;
     bool must_close; /* after the answer: where the next request begins cannot be told */
