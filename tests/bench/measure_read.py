@@ -18,7 +18,7 @@ N_LISTED = 1000
 
 
 def reads(stage, size):
-    """GETs through the gateway by wrk, one thread, 64 connections that are kept alive."""
+    """GETs through the gateway by wrk, one thread, connections that are kept alive."""
     cluster = stage.cluster(workers=1, scheduler={"cap": CAP}, worker=NULL_WORKER)
     cluster.start_worker(cluster.workers[0])
     stage.create(cluster, "bus", user="few", clients=64, count=N_LISTED)
@@ -38,10 +38,10 @@ def reads(stage, size):
     yield wrk(stage, cluster, size, f"GET one task, each of {size.read_tasks:,} in turn, not cached",
               "many", f"/api/v2/tasks/me/{one}", ids=ids)
     yield wrk(stage, cluster, size, f"GET list of {N_LISTED:,} tasks, cached", "few",
-              "/api/v2/tasks?q=owner:me")
+              "/api/v2/tasks?q=owner:me", connections=8)
     with Toucher(cluster, few):
         yield wrk(stage, cluster, size, f"GET list of {N_LISTED:,} tasks, all changing, not cached",
-                  "few", "/api/v2/tasks?q=owner:me")
+                  "few", "/api/v2/tasks?q=owner:me", connections=8)
 
 
 class Toucher:
@@ -66,11 +66,11 @@ class Toucher:
         self.thread.join()
 
 
-def wrk(stage, cluster, size, name, user, path, ids=""):
+def wrk(stage, cluster, size, name, user, path, ids="", connections=64):
     program = shutil.which("wrk")
     assert program, "wrk is missing; install it with: apt-get install wrk"
     env = {"PATH": os.environ["PATH"], "STINT_TOKEN": stage.tokens[user], "BENCH_PATHS": ids}
-    argv = [program, "-t1", "-c64", f"-d{size.read_seconds}s", "--latency", "-s",
+    argv = [program, "-t1", f"-c{connections}", f"-d{size.read_seconds}s", "--latency", "-s",
             os.path.join(HERE, "get.lua"), cluster.gateway.url + path]
     # A first second that is not counted: plans are made, the caches fill.
     subprocess.run([*argv[:3], "-d1s", *argv[4:]], env=env, check=True, capture_output=True, timeout=60)
@@ -82,7 +82,7 @@ def wrk(stage, cluster, size, name, user, path, ids=""):
     assert quantile["50"] > 0, f"not one request was answered:\n{out}"
     size_read, unit = re.search(r"Transfer/sec:\s+([\d.]+)(\wB)", out).groups()
     return Row(name, float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "requests/s",
-               how="64 connections", cpu=usage.by_name,
+               how=f"{connections} connections", cpu=usage.by_name,
                detail={"p50_ms": round(quantile["50"], 3), "p99_ms": round(quantile["99"], 3),
                        "transfer": f"{size_read} {unit}/s"})
 
