@@ -247,6 +247,11 @@ struct turn_answer turns_message(
     return answer;
 }
 
+bool turns_are_stable(const struct turns *t)
+{
+    return t->state == TURN_STABLE;
+}
+
 void turns_note(struct turns *t, enum app_state state)
 {
     t->app_has_spoken = true;

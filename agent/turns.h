@@ -60,6 +60,9 @@ struct turn_answer {
 struct turn_answer turns_message(
     struct turns *t, const struct uuid *send_id, const char *content, size_t n);
 
+/* No turn is running: a message would be taken. */
+bool turns_are_stable(const struct turns *t);
+
 /* The app has said something of itself. */
 void turns_note(struct turns *t, enum app_state state);
 

@@ -475,7 +475,7 @@ static void test_stop_in_a_turn(void **state)
 static void test_stop_of_a_command_that_does_not_want_to(void **state)
 {
     struct bench *b = *state;
-    start(b, 1, "trap '' TERM; " COUNT_RUN "while :; do sleep 0.01; done", "p");
+    start(b, 1, "exec 2>/dev/null; trap '' TERM; " COUNT_RUN "while :; do sleep 0.01; done", "p");
     lab_run_until(b->loop, has_run, b);
     int64_t begin = clock_mono_ms();
     stop(b, 200);
@@ -488,7 +488,8 @@ static void test_stop_of_a_command_that_completes(void **state)
 {
     struct bench *b = *state;
     struct errctx ctx;
-    start(b, 1, "trap 'exit 0' TERM; " COUNT_RUN "while :; do sleep 0.01; done", "p");
+    start(b, 1, "exec 2>/dev/null; trap 'exit 0' TERM; " COUNT_RUN "while :; do sleep 0.01; done",
+        "p");
     lab_run_until(b->loop, has_run, b);
     assert_int_equal(status_app_says(b->status, APP_COMPLETE, "done after all", "", &ctx), ERR_OK);
     turns_note(b->turns, APP_COMPLETE);
