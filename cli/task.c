@@ -233,6 +233,25 @@ void task_add_line(struct strbuf *out, const json_t *task)
     }
 }
 
+void task_say_why(struct cli *cli, const json_t *task)
+{
+    struct strbuf text;
+    json_t *workspace = NULL;
+    const char *id = table_string(task, "workspace_id");
+    if (id[0] == '\0')
+        return;
+    strbuf_init(&text);
+    strbuf_addf(&text, "/api/v2/workspaces/%s", id);
+    if (api_call(cli, "GET", text.s, NULL, &workspace) != ERR_OK)
+        cli_forgive(cli);
+    strbuf_clear(&text);
+    text_add_sanitized(&text, table_string(workspace, "latest_build.job.error"));
+    if (text.len > 0)
+        cli_say(cli, "  why: %s", text.s);
+    strbuf_done(&text);
+    json_decref(workspace);
+}
+
 /* ---- waiting ---- */
 
 static void step(struct progress *p, const json_t *task)

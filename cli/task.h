@@ -65,6 +65,10 @@ struct call;
 enum err must_check task_read_input(
     struct cli *cli, const struct call *call, size_t arg, char **ret_text);
 
+/* On stderr, the cause of a task's error as its newest build tells it; nothing when none is told.
+ */
+void task_say_why(struct cli *cli, const json_t *task);
+
 /* ---- output of a task ---- */
 
 struct task_log {
@@ -72,6 +76,7 @@ struct task_log {
     json_int_t last_id; /* the newest line that was printed; -1: none */
     bool in_line;       /* what was printed did not end with a line end */
     bool snapshot;      /* the newest answer was a snapshot */
+    bool no_input;      /* print output only */
 };
 
 void task_log_begin(struct task_log *log, struct cli *cli);
@@ -79,6 +84,8 @@ void task_log_begin(struct task_log *log, struct cli *cli);
 enum err must_check task_log_fetch(struct task_log *log, const json_t *task, json_t **ret_lines);
 /* Print them: output as it is, input marked with "> ". */
 void task_log_print(struct task_log *log, const json_t *lines);
+/* What there is by now counts as seen; none of it when it cannot be read. */
+struct task_log task_log_seen(struct cli *cli, const json_t *task);
 /* End a line that was left open. */
 void task_log_end(struct task_log *log);
 

@@ -26,6 +26,7 @@ static void print_outcome(
 
 static enum err went_wrong(struct cli *cli, const json_t *task, const char *what)
 {
+    task_say_why(cli, task);
     (void)cli_fail(
         cli, ERR_FAILED, "%s could not be %s: it is in error now", task_name(task), what);
     cli_hint(cli, "stint task status %s -c status,'workspace status',message", task_name(task));
@@ -181,9 +182,14 @@ static enum err run_resume(struct cli *cli, const struct call *call)
     if (e != ERR_OK)
         return e;
     scoped_free char *before = mem_strdup(table_string(task, "current_state.timestamp"));
+    struct task_log seen = {.last_id = -1};
+    if (follows)
+        seen = task_log_seen(cli, task);
+    const struct watch_from from = {
+        .stale = before, .after = &seen, .no_output = call_wants_json(call)};
     e = task_resume(cli, task, wait, &resumed);
     if (e == ERR_OK && follows)
-        e = task_watch_until_rest(cli, resumed, before, call_wants_json(call), &last);
+        e = task_watch_until_rest(cli, resumed, &from, &last);
     else if (e == ERR_OK)
         last = resumed;
     if (e == ERR_OK && (!follows || call_wants_json(call)))

@@ -158,7 +158,7 @@ static enum err run(struct cli *cli, const struct call *call)
     if (!call_wants_json(call))
         print_created(cli, call, task);
     fflush(cli->out);
-    e = task_watch_if_asked(cli, call, task, "", &last);
+    e = task_watch_if_asked(cli, call, task, (struct watch_from){0}, &last);
     if (e == ERR_OK && call_wants_json(call))
         table_print_json(cli, last);
     return e;

@@ -80,10 +80,10 @@ void task_log_print(struct task_log *log, const json_t *lines)
     json_array_foreach(lines, i, line)
     {
         const char *content = table_string(line, "content");
-        if (strcmp(table_string(line, "type"), "input") == 0)
-            print_input(log, content);
-        else
+        if (strcmp(table_string(line, "type"), "input") != 0)
             print_text(log, content, strlen(content));
+        else if (!log->no_input)
+            print_input(log, content);
     }
     fflush(log->cli->out);
 }
@@ -93,4 +93,14 @@ void task_log_end(struct task_log *log)
     if (log->in_line)
         fputc('\n', log->cli->out);
     log->in_line = false;
+}
+
+struct task_log task_log_seen(struct cli *cli, const json_t *task)
+{
+    struct task_log log;
+    scoped(json_unrefp) json_t *lines = NULL;
+    task_log_begin(&log, cli);
+    if (task_log_fetch(&log, task, &lines) != ERR_OK)
+        cli_forgive(cli);
+    return log;
 }

@@ -88,14 +88,18 @@ static enum err run(struct cli *cli, const struct call *call)
     if (e != ERR_OK)
         return e;
     scoped(json_unrefp) json_t *body = json_pack("{s:s}", "input", input);
+    struct task_log seen = {.last_id = -1};
+    if (call_has(call, "watch"))
+        seen = task_log_seen(cli, task);
     e = deliver(cli, call, body, &task);
     if (e != ERR_OK)
         return e;
     scoped_free char *before = mem_strdup(table_string(task, "current_state.timestamp"));
+    const struct watch_from from = {.stale = before, .after = &seen};
     if (!call_wants_json(call) && !call_has(call, "watch"))
         fprintf(cli->out, "The message has been sent to %s.\n", task_name(task));
     scoped(json_unrefp) json_t *last = NULL;
-    e = task_watch_if_asked(cli, call, steal(task), before, &last);
+    e = task_watch_if_asked(cli, call, steal(task), from, &last);
     if (e == ERR_OK && call_wants_json(call))
         table_print_json(cli, last);
     return e;

@@ -17,8 +17,7 @@
 struct watch {
     struct cli *cli;
     json_t *task;
-    const char *stale;
-    bool quiet;
+    struct watch_from from;
     struct task_log log;
     struct progress progress;
     struct pace pace;
@@ -57,7 +56,7 @@ static void show_status(struct watch *w)
 static enum err show_output(struct watch *w)
 {
     scoped(json_unrefp) json_t *lines = NULL;
-    if (w->quiet)
+    if (w->from.no_output)
         return ERR_OK;
     enum err e = task_log_fetch(&w->log, w->task, &lines);
     if (e == ERR_CONFLICT || (e == ERR_UNAVAILABLE && w->cli->http_status != 0)) {
@@ -75,8 +74,8 @@ static enum err show_output(struct watch *w)
 static enum task_rest resting(const struct watch *w)
 {
     enum task_rest rest = task_resting(w->task);
-    bool is_stale = w->stale[0] != '\0' &&
-                    strcmp(w->stale, table_string(w->task, "current_state.timestamp")) == 0;
+    bool is_stale = w->from.stale != NULL &&
+                    strcmp(w->from.stale, table_string(w->task, "current_state.timestamp")) == 0;
     bool by_report = rest == TASK_COMPLETE || rest == TASK_IDLE || rest == TASK_FAILED;
     return is_stale && by_report ? TASK_BUSY : rest;
 }
@@ -105,11 +104,14 @@ static enum err look_again(struct watch *w)
 }
 
 enum err task_watch_until_rest(
-    struct cli *cli, json_t *take_task, const char *stale, bool quiet, json_t **ret_task)
+    struct cli *cli, json_t *take_task, const struct watch_from *from, json_t **ret_task)
 {
-    struct watch w = {.cli = cli, .task = take_task, .stale = stale, .quiet = quiet};
+    struct watch w = {.cli = cli, .task = take_task, .from = *from};
     enum task_rest rest = TASK_BUSY;
     task_log_begin(&w.log, cli);
+    w.log.no_input = from->no_input;
+    if (from->after != NULL)
+        w.log.last_id = from->after->last_id;
     progress_begin(&w.progress, cli);
     enum err e = look(&w, &rest);
     while (e == ERR_OK && rest == TASK_BUSY) {
@@ -127,6 +129,8 @@ enum err task_watch_until_rest(
         rest = TASK_DELETED;
         e = ERR_OK;
     }
+    if (e == ERR_OK && rest == TASK_ERROR)
+        task_say_why(cli, w.task);
     free(w.last_line);
     cli->exit_status = task_rest_exit_status(rest);
     if (e == ERR_OK)
@@ -137,12 +141,13 @@ enum err task_watch_until_rest(
 }
 
 enum err task_watch_if_asked(struct cli *cli, const struct call *call, json_t *take_task,
-    const char *stale, json_t **ret_task)
+    struct watch_from from, json_t **ret_task)
 {
     bool watch = call_has(call, "watch"), wait = call_has(call, "wait");
+    from.no_input = true;
+    from.no_output = !watch || call_wants_json(call);
     if (watch || wait)
-        return task_watch_until_rest(
-            cli, take_task, stale, !watch || call_wants_json(call), ret_task);
+        return task_watch_until_rest(cli, take_task, &from, ret_task);
     *ret_task = take_task;
     return ERR_OK;
 }
@@ -153,9 +158,10 @@ static enum err run(struct cli *cli, const struct call *call)
 {
     json_t *task = NULL;
     scoped(json_unrefp) json_t *last = NULL;
+    const struct watch_from from = {.no_output = call_wants_json(call)};
     enum err e = task_find(cli, call->args[0], &task);
     if (e == ERR_OK)
-        e = task_watch_until_rest(cli, task, "", call_wants_json(call), &last);
+        e = task_watch_until_rest(cli, task, &from, &last);
     if (e != ERR_OK)
         return e;
     if (call_wants_json(call))

@@ -223,6 +223,38 @@ static void test_exit_status_of_watch_says_how_it_ended(void **state)
     }
 }
 
+static void test_watch_says_why_there_is_an_error(void **state)
+{
+    struct fake *f = *state;
+    fake_answer(f, TASK, 200,
+        "{\"id\":\"" ID "\",\"name\":\"fix\",\"owner_name\":\"ada\",\"status\":\"error\","
+        "\"workspace_id\":\"w1\"}");
+    fake_answer(f, "GET " ACT "/logs", 409, "{\"message\":\"Cannot fetch logs\"}");
+    fake_answer(f, "GET /api/v2/workspaces/w1", 200,
+        "{\"latest_build\":{\"job\":{\"error\":\"cannot start\\nthe sandbox\"}}}");
+    assert_int_equal(RUN(f, "task", "watch", "fix"), 2);
+    HAS(f->err, "fix  error\n  why: cannot start the sandbox\n");
+}
+
+static void test_send_and_watch_shows_only_what_is_new(void **state)
+{
+    struct fake *f = *state;
+    fake_answer(f, TASK, 200, JSON("active", STATE("complete", "old")));
+    fake_answer(f, "GET " ACT "/logs", 200,
+        "{\"logs\":[{\"id\":6,\"type\":\"output\",\"content\":\"old\\n\"}]}");
+    fake_answer(f, "POST " ACT "/send", 204, "");
+    fake_answer(f, "GET " ACT "/logs?after=6", 200,
+        "{\"logs\":[{\"id\":7,\"type\":\"input\",\"content\":\"more\"}]}");
+    fake_answer(f, AGAIN, 200,
+        "{\"id\":\"" ID "\",\"name\":\"fix\",\"owner_name\":\"ada\",\"status\":\"active\","
+        "\"current_state\":{\"timestamp\":\"2026-11-20T16:01:09Z\",\"state\":\"complete\","
+        "\"message\":\"new\",\"uri\":\"\"}}");
+    fake_answer(f, "GET " ACT "/logs?after=7", 200,
+        "{\"logs\":[{\"id\":8,\"type\":\"output\",\"content\":\"new\\n\"}]}");
+    assert_int_equal(RUN(f, "task", "send", "fix", "more", "--watch"), 0);
+    assert_string_equal(f->out, "new\n");
+}
+
 static void test_watch_of_a_task_that_is_deleted(void **state)
 {
     struct fake *f = *state;
@@ -426,6 +458,8 @@ int main(void)
         CASE(test_unknown_task_suggests),
         CASE(test_watch_to_the_end),
         CASE(test_exit_status_of_watch_says_how_it_ended),
+        CASE(test_watch_says_why_there_is_an_error),
+        CASE(test_send_and_watch_shows_only_what_is_new),
         CASE(test_watch_of_a_task_that_is_deleted),
         CASE(test_watch_json_prints_the_end_alone),
         CASE(test_logs_of_a_paused_task),
