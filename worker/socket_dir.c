@@ -36,17 +36,24 @@ char *socket_dir_socket(const char *dir, const struct uuid *worker_id)
     return strbuf_detach(&path);
 }
 
+/* Hears the first word of a living worker out: nng's listener does not bear it otherwise. */
 static bool is_refused(const char *path)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(at.sun_path))
         return false;
     memcpy(at.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
+    struct timeval patience = {.tv_usec = 300000};
+    char word[8];
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     bool refused =
         connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0 && errno == ECONNREFUSED;
+    if (!refused)
+        (void)!recv(fd, word, sizeof(word), 0);
     close(fd);
     return refused;
 }

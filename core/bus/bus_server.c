@@ -16,22 +16,16 @@
  * The pool is under `lock`.  A call's other fields belong to whoever has the call: nng while it
  * receives or replies, the loop while it is held; nng's own locks order the hand-overs.
  */
-#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "core/base/list.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/bus.h"
+#include "core/bus/bus_listener.h"
 
 #define RECEIVE_AHEAD 32
 
@@ -50,8 +44,7 @@ struct bus_call {
 struct bus_server {
     struct loop *loop;
     nng_socket socket;
-    nng_listener listener;
-    char *url;
+    struct bus_listener *listener;
     bus_request_fn on_request;
     void *arg;
     bool closed; /* the loop's */
@@ -238,60 +231,7 @@ void bus_reply_not_leader(struct bus_call *call, const char *leader_url)
     reply_status(call, REFUSAL_NOT_LEADER, NULL, leader_url);
 }
 
-/* ---- listening ---- */
-
-/* A socket file that nobody listens on is what a dead process left: take it away. */
-static enum err clear_ipc_path(const char *path, struct errctx *ctx)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct stat st;
-    if (strlen(path) >= sizeof(at.sun_path))
-        return err_set(ctx, ERR_CONFIG, "%s is too long for a socket (at most %zu bytes)", path,
-            sizeof(at.sun_path) - 1);
-    if (lstat(path, &st) != 0)
-        return ERR_OK; /* listening will say what is wrong, if anything */
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(ctx, ERR_CONFLICT, "%s exists and is not a socket", path);
-
-    strcpy(at.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int rv = connect(fd, (struct sockaddr *)&at, sizeof(at));
-    int why = rv == 0 ? 0 : errno;
-    close(fd);
-    if (why == 0 || why == EAGAIN || why == EINPROGRESS)
-        return err_set(ctx, ERR_CONFLICT, "another process listens on %s", path);
-    if (why == ECONNREFUSED)
-        unlink(path);
-    return ERR_OK;
-}
-
-/* scheme://host:0/path with the port that the system chose. */
-static char *real_url(nng_listener listener, const char *url)
-{
-    char text[512];
-    int port = 0;
-    const char *colon = strrchr(url, ':'), *host = strstr(url, "://");
-    if (colon == NULL || host == NULL || colon <= host || strncmp(colon, ":0", 2) != 0 ||
-        (colon[2] != '\0' && colon[2] != '/') ||
-        nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) != 0)
-        return mem_strdup(url);
-    snprintf(text, sizeof(text), "%.*s:%d%s", (int)(colon - url), url, port, colon + 2);
-    return mem_strdup(text);
-}
-
-static enum err start(struct bus_server *s, const char *url, struct errctx *ctx)
-{
-    int rv = nng_listener_create(&s->listener, s->socket, url);
-    if (rv == 0)
-        rv = nng_listener_start(s->listener, 0);
-    if (rv == NNG_EADDRINUSE)
-        return err_set(ctx, ERR_CONFLICT, "another process listens on %s", url);
-    if (rv != 0)
-        return err_set(ctx, rv == NNG_EINVAL || rv == NNG_EADDRINVAL ? ERR_CONFIG : ERR_IO,
-            "cannot listen on %s: %s", url, nng_strerror(rv));
-    s->url = real_url(s->listener, url);
-    return ERR_OK;
-}
+/* ---- life ---- */
 
 static void server_done(void *arg)
 {
@@ -303,7 +243,6 @@ static void server_done(void *arg)
     }
     pthread_mutex_destroy(&s->lock);
     free(s->calls);
-    free(s->url);
     free(s);
 }
 
@@ -312,11 +251,13 @@ void bus_server_free(struct bus_server *s)
     if (s == NULL)
         return;
     s->closed = true;
+    bus_listener_stop(s->listener);
     /* First: nng 1.5 does not bear nng_close() beside an nng_ctx_recv() of its own threads.  What a
      * callback begins on a stopped aio is dropped. */
     for (unsigned i = 0; i < s->n_calls; i++)
         nng_aio_stop(s->calls[i]->aio);
     nng_close(s->socket);
+    bus_listener_free(s->listener);
     /* Requests that came in before are in the mailbox; they go first. */
     loop_post(s->loop, server_done, s);
 }
@@ -324,11 +265,6 @@ void bus_server_free(struct bus_server *s)
 enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_request_fn on_request,
     void *arg, struct bus_server **ret_server, struct errctx *ctx)
 {
-    if (strncmp(url, "ipc://", 6) == 0) {
-        enum err e = clear_ipc_path(url + 6, ctx);
-        if (e != ERR_OK)
-            return e;
-    }
     struct bus_server *s = mem_alloc(sizeof(*s));
     s->loop = l;
     s->on_request = on_request;
@@ -341,7 +277,7 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
         abort(); /* out of memory or threads */
     nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_MESSAGE_BYTES_MAX);
 
-    enum err e = start(s, url, ctx);
+    enum err e = bus_listener_new(l, s->socket, url, &s->listener, ctx);
     if (e != ERR_OK) {
         bus_server_free(s);
         return e;
@@ -353,5 +289,5 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
 
 const char *bus_server_url(const struct bus_server *s)
 {
-    return s->url;
+    return bus_listener_url(s->listener);
 }

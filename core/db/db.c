@@ -173,9 +173,9 @@ static void connect_now(struct db *db)
 {
     /* In front of dbname, which is the whole URL: what the URL says goes. */
     const char *const keys[] = {"application_name", "keepalives", "keepalives_idle",
-        "keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", NULL};
-    const char *const values[] = {
-        db->application_name, "1", "10", "5", "3", "15000", db->url, NULL};
+        "keepalives_interval", "keepalives_count", "tcp_user_timeout", "options", "dbname", NULL};
+    const char *const values[] = {db->application_name, "1", "10", "5", "3", "15000",
+        "-c plan_cache_mode=force_generic_plan", db->url, NULL};
     db->state = DB_CONNECTING;
     db->generation++;
     db->conn = PQconnectStartParams(keys, values, 1);

@@ -320,6 +320,50 @@ static void large_messages_pass_and_larger_ones_do_not(void **state)
 
 /* ---- listening ---- */
 
+static void hang_up_at_once(const char *name)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/%s", dir, name);
+    for (int i = 0; i < 200; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fd, (struct sockaddr *)&at, sizeof(at));
+        close(fd);
+    }
+}
+
+/* What a deafened listener of nng's leaves behind is nng's own. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libnng.so";
+}
+
+/* nng 1.5 stops serving new peers when one hangs up in the middle of the handshake. */
+static void peers_that_hang_up_do_not_deafen_a_listener(void **state)
+{
+    (void)state;
+    listen_on(&one, ipc("deaf"));
+    chmod(strstr(ipc("deaf"), "/tmp"), 0666);
+    struct bus_client *before = connect_to(ipc("deaf"));
+    ask(before, "hello", 5000);
+    unit_run(loop);
+    for (int round = 0; round < 3; round++) {
+        hang_up_at_once("deaf");
+        unit_run_for(loop, 1500);
+    }
+    struct bus_client *after = connect_to(ipc("deaf"));
+    ask(before, "hello", 10000);
+    ask(after, "hello", 10000);
+    unit_run(loop);
+    assert_int_equal(n_codes[ERR_OK], 3);
+    struct stat st;
+    assert_int_equal(stat(strstr(ipc("deaf"), "/tmp"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0666);
+    bus_client_free(before);
+    bus_client_free(after);
+    bus_server_free(one.server);
+}
+
 static void a_dead_socket_is_replaced_and_a_living_one_is_not(void **state)
 {
     (void)state;
@@ -435,6 +479,7 @@ int main(void)
         TEST(deadlines_hold),
         TEST(requests_can_be_canceled),
         TEST(large_messages_pass_and_larger_ones_do_not),
+        TEST(peers_that_hang_up_do_not_deafen_a_listener),
         TEST(a_dead_socket_is_replaced_and_a_living_one_is_not),
         TEST(bad_addresses_are_named),
         TEST(admin_pages_answer),
