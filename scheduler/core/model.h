@@ -21,7 +21,8 @@ struct pool;
 struct owner {
     struct uuid id;
     const char *name;
-    size_t holding; /* of its tasks, how many hold compute */
+    size_t holding;      /* of its tasks, how many hold compute */
+    uint64_t served_seq; /* when one of them was started last; grows */
     VEC(struct lane *) lanes;
 };
 

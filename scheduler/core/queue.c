@@ -5,7 +5,8 @@
  *   core ─ pools (provisioner × host: the same workers can take the jobs)
  *            ├─ urgent: stops, deletes, imports and retries that hold compute already; no cap
  *            └─ levels, by priority
- *                 └─ heap of lanes, one per owner: holds least first, then oldest job
+ *                 └─ heap of lanes, one per owner: holds least first, then served longest ago,
+ *                      then oldest job
  *                      └─ jobs, oldest first
  *
  * A start leaves the queue when the cap has room and a worker that can take it has a free slot and
@@ -30,6 +31,8 @@ static bool lane_before(const struct lane *a, const struct lane *b)
 {
     if (a->owner->holding != b->owner->holding)
         return a->owner->holding < b->owner->holding;
+    if (a->owner->served_seq != b->owner->served_seq)
+        return a->owner->served_seq < b->owner->served_seq;
     return lane_head(a)->seq < lane_head(b)->seq;
 }
 
@@ -288,6 +291,7 @@ void queue_plan(struct core *c)
         if (l == NULL)
             return;
         struct job *j = container_of(l->jobs.next, struct job, link);
+        l->owner->served_seq = ++c->next_seq; /* job_lease() moves its lanes */
         queue_remove(c, j);
         note_start(c);
         job_lease(c, j, w);
@@ -303,12 +307,20 @@ struct rehearsal {
     struct lane *lane;
 };
 
+/* A turn that an owner has taken in the rehearsal, with what to put back. */
+struct turn {
+    struct owner *owner;
+    uint64_t served_seq;
+};
+
 static bool rehearsal_before(const struct rehearsal *a, const struct rehearsal *b)
 {
     if (a->lane->priority != b->lane->priority)
         return a->lane->priority > b->lane->priority;
     if (a->owner->holding != b->owner->holding)
         return a->owner->holding < b->owner->holding;
+    if (a->owner->served_seq != b->owner->served_seq)
+        return a->owner->served_seq < b->owner->served_seq;
     return container_of(a->at, struct job, link)->seq < container_of(b->at, struct job, link)->seq;
 }
 
@@ -331,13 +343,14 @@ static void rehearsal_down(struct rehearsal *v, size_t n, size_t at)
 
 /*
  * Number all waiting jobs by rehearsing the starts as if nothing else happened: each one raises its
- * owner's share, which is put back at the end.  Exact for owners with one lane; where an owner
- * waits at several priorities or hosts, its other lanes may stand a little too far ahead.
+ * owner's share and turn, which are put back at the end.  Exact for owners with one lane; where an
+ * owner waits at several priorities or hosts, its other lanes may stand a little too far ahead.
  */
 static void number_places(struct core *c)
 {
     VEC(struct rehearsal) heap = {0};
-    VEC(struct owner *) raised = {0};
+    VEC(struct turn) turns = {0};
+    uint64_t seq = c->next_seq;
     struct owner *o;
     for (size_t i = 0; (o = map_next(&c->owners, &i)) != NULL;)
         for (size_t k = 0; k < o->lanes.n; k++)
@@ -349,17 +362,20 @@ static void number_places(struct core *c)
     for (uint32_t place = 1; heap.n > 0; place++) {
         struct rehearsal *top = &heap.v[0];
         container_of(top->at, struct job, link)->position = place;
+        *vec_push(&turns) = (struct turn){top->owner, top->owner->served_seq};
         top->owner->holding++;
-        *vec_push(&raised) = top->owner;
+        top->owner->served_seq = ++seq;
         top->at = top->at->next;
         if (top->at == &top->lane->jobs)
             vec_remove_swap(&heap, 0);
         rehearsal_down(heap.v, heap.n, 0);
     }
-    for (size_t i = 0; i < raised.n; i++)
-        raised.v[i]->holding--;
+    for (size_t i = turns.n; i-- > 0;) {
+        turns.v[i].owner->holding--;
+        turns.v[i].owner->served_seq = turns.v[i].served_seq;
+    }
     vec_done(&heap);
-    vec_done(&raised);
+    vec_done(&turns);
 }
 
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)

@@ -343,6 +343,32 @@ static void owners_share_fairly_and_priority_comes_first(void **state)
     stage_close(&s);
 }
 
+/* With one place, nobody holds anything when it becomes free: owners take turns all the same. */
+static void owners_take_turns_for_a_single_place(void **state)
+{
+    (void)state;
+    struct core_conf conf = default_conf();
+    conf.cap = 1;
+    struct stage s;
+    stage_open(&s, conf);
+    for (unsigned i = 1; i <= 5; i++)
+        create_as(&s, i, 800, 0);
+    poll(&s, 1, 8);
+    take(&s);
+    struct job_spec first = given(&s, 0);
+    create_as(&s, 21, 801, 0);
+    struct uuid late = id_of(21), second = id_of(2);
+    take(&s);
+    assert_int_equal(core_queue_place(s.c, &late).position, 1);
+    assert_int_equal(core_queue_place(s.c, &second).position, 2);
+    result_of(&s, 1, &first, OUTCOME_FAILED_FOR_GOOD, true);
+    poll(&s, 1, 8);
+    take(&s);
+    struct job_spec next = given(&s, 0);
+    assert_memory_equal(&next.task_id, &late, sizeof(late));
+    stage_close(&s);
+}
+
 static void a_silent_workers_job_goes_to_another_and_its_result_is_stale(void **state)
 {
     (void)state;
@@ -684,6 +710,7 @@ int main(void)
         cmocka_unit_test(the_cap_holds_and_the_next_starts_when_one_stops),
         cmocka_unit_test(reject_refuses_at_the_cap),
         cmocka_unit_test(owners_share_fairly_and_priority_comes_first),
+        cmocka_unit_test(owners_take_turns_for_a_single_place),
         cmocka_unit_test(a_silent_workers_job_goes_to_another_and_its_result_is_stale),
         cmocka_unit_test(a_lost_answer_is_given_again),
         cmocka_unit_test(a_failed_start_is_retried_then_failed_and_cleaned_up),
