@@ -36,10 +36,20 @@ static void say_status(struct watch *w, const char *line)
     cli_say(w->cli, "%s  %s  %s", clock, task_name(w->task), line);
 }
 
+/* The report was there before what is waited for: its news are old. */
+static bool is_stale(const struct watch *w)
+{
+    return w->from.stale != NULL &&
+           strcmp(w->from.stale, table_string(w->task, "current_state.timestamp")) == 0 &&
+           strcmp(task_status(w->task), "active") == 0;
+}
+
 /* Said once for each change; between changes the progress line shows that somebody is looking. */
 static void show_status(struct watch *w)
 {
     struct strbuf line;
+    if (is_stale(w))
+        return;
     strbuf_init(&line);
     task_add_line(&line, w->task);
     if (w->last_line == NULL || strcmp(line.s, w->last_line) != 0) {
@@ -74,10 +84,8 @@ static enum err show_output(struct watch *w)
 static enum task_rest resting(const struct watch *w)
 {
     enum task_rest rest = task_resting(w->task);
-    bool is_stale = w->from.stale != NULL &&
-                    strcmp(w->from.stale, table_string(w->task, "current_state.timestamp")) == 0;
     bool by_report = rest == TASK_COMPLETE || rest == TASK_IDLE || rest == TASK_FAILED;
-    return is_stale && by_report ? TASK_BUSY : rest;
+    return is_stale(w) && by_report ? TASK_BUSY : rest;
 }
 
 /* Status is read before output: when it says "rest", all output before it is there to be read. */
@@ -92,7 +100,7 @@ static enum err look(struct watch *w, enum task_rest *ret_rest)
 static enum err look_again(struct watch *w)
 {
     json_t *next = NULL;
-    if (w->cli->err_is_terminal && !w->log.in_line)
+    if (w->cli->err_is_terminal && !w->log.in_line && w->last_line != NULL)
         progress_step(&w->progress, "%s", w->last_line);
     pace_wait(&w->pace, w->cli);
     enum err e = task_refresh(w->cli, w->task, &next);
