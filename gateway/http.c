@@ -99,9 +99,12 @@ static int on_writeable(struct http *h, struct lws *wsi)
 }
 
 /* HTTP/2 is declined by forgetting that it was offered, in lws' own copy of the header: its
- * h2c loses long answers and bodies. */
+ * h2c loses long answers and bodies.  Any third protocol lws has refused before it asks, and then
+ * `protocol` points to memory that it has freed. */
 static int on_upgrade(struct lws *wsi, char *protocol)
 {
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
+        return -1;
     if (strcasecmp(protocol, "websocket") == 0)
         return lws_return_http_status(wsi, HTTP_STATUS_NOT_IMPLEMENTED, NULL) != 0 ? -1 : 1;
     protocol[0] = '\0';
@@ -142,12 +145,14 @@ static int on_lws(
 
 /* ---- listening ---- */
 
+/* Mostly about what strangers send, so nothing that an operator need see. */
 static void on_log(int level, const char *line)
 {
+    (void)level;
     char text[256];
     snprintf(text, sizeof(text), "%s", line);
     text[strcspn(text, "\n")] = '\0';
-    log_at(level == LLL_ERR ? LOG_WARN : LOG_DEBUG, "libwebsockets says text=%s", LOG_Q(text));
+    log_debug("libwebsockets says text=%s", LOG_Q(text));
 }
 
 /* lws would only say that it could not: find out why, and say it. */

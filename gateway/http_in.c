@@ -179,13 +179,16 @@ static bool is_text(const struct request *r)
 static bool check_head(struct request *r, struct lws *wsi, int64_t length)
 {
     bool chunked = has(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    /* lws reads an unmeasured body of these, and of no other. */
+    bool may_chunk =
+        r->method == METHOD_POST || r->method == METHOD_PATCH || r->method == METHOD_PUT;
     char coding[32] = "";
     if (chunked)
         copy(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof(coding));
     r->link.is_chunked = chunked;
-    r->link.must_close |= chunked || length == -2 ||
-                          (length == -1 && r->method != METHOD_GET && r->method != METHOD_DELETE);
-    if (length == -2 || (chunked && (length != -1 || strcasecmp(coding, "chunked") != 0)))
+    r->link.must_close |= chunked || length == -2 || (length == -1 && may_chunk);
+    if (length == -2 ||
+        (chunked && (!may_chunk || length != -1 || strcasecmp(coding, "chunked") != 0)))
         answer_error(r, 400, "The request's length cannot be told.", NULL);
     else if (!is_text(r))
         answer_error(r, 400, "The URL is not valid UTF-8.", NULL);
