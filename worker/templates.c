@@ -252,6 +252,8 @@ static enum err begin(
     struct templates *t, const struct uuid *file_id, struct fetch **ret_fetch, struct errctx *ctx)
 {
     int fd = open(t->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == ENOENT && mkdir(t->dir, 0711) == 0) /* the cache was thrown away */
+        fd = open(t->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return file_errno(ctx, "cannot keep a template's archive in %.100s", t->dir);
     struct fetch *f = mem_alloc(sizeof(*f));

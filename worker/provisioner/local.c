@@ -266,6 +266,15 @@ static enum err parse_mounts(struct local *l, const char *text, struct errctx *c
     return ERR_OK;
 }
 
+static bool has_text(int dir_fd, const char *name, const char *text)
+{
+    scoped(strbuf_done) struct strbuf had;
+    strbuf_init(&had);
+    return file_read(dir_fd, name, strlen(text) + 1, &had, NULL) == ERR_OK &&
+        strcmp(had.s, text) == 0;
+}
+
+/* Only what differs is replaced: a sandbox of another worker may just be about to mount it. */
 static enum err write_etc(const char *data_dir, struct errctx *ctx)
 {
     static const struct {
@@ -283,9 +292,11 @@ static enum err write_etc(const char *data_dir, struct errctx *ctx)
         e = file_make_dir(data_fd, "etc", 0755, ctx);
     if (e == ERR_OK)
         e = file_open_dir(data_fd, "etc", &etc_fd, ctx);
-    for (size_t i = 0; e == ERR_OK && i < COUNT(files); i++)
-        e = file_write(etc_fd, files[i].name, files[i].text, strlen(files[i].text),
-            &(struct file_write){.mode = 0644}, ctx);
+    for (size_t i = 0; e == ERR_OK && i < COUNT(files); i++) {
+        if (!has_text(etc_fd, files[i].name, files[i].text))
+            e = file_write(etc_fd, files[i].name, files[i].text, strlen(files[i].text),
+                &(struct file_write){.mode = 0644}, ctx);
+    }
     return e;
 }
 
