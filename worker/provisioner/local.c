@@ -271,7 +271,7 @@ static bool has_text(int dir_fd, const char *name, const char *text)
     scoped(strbuf_done) struct strbuf had;
     strbuf_init(&had);
     return file_read(dir_fd, name, strlen(text) + 1, &had, NULL) == ERR_OK &&
-        strcmp(had.s, text) == 0;
+           strcmp(had.s, text) == 0;
 }
 
 /* Only what differs is replaced: a sandbox of another worker may just be about to mount it. */

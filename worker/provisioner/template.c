@@ -24,6 +24,8 @@
 
 /* ---- schema ---- */
 
+/* Numbers and yes-or-no are read as text: libcyaml would take "5x" for 5 and any word for true. */
+
 #define TEXT(key, struct_, member) \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct_, member, 0, 4096)
 #define TEXT_NEEDED(key, struct_, member) \
@@ -37,14 +39,14 @@ static const cyaml_schema_field_t env_fields[] = {
 static const cyaml_schema_field_t mount_fields[] = {
     TEXT_NEEDED("name", struct template_mount, name),
     TEXT_NEEDED("to", struct template_mount, to),
-    CYAML_FIELD_BOOL("optional", CYAML_FLAG_OPTIONAL, struct template_mount, optional),
+    TEXT("optional", struct template_mount, optional_text),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limit_fields[] = {
     TEXT("memory", struct template_limits, memory),
     TEXT("file_size", struct template_limits, file_size),
     TEXT("cpus", struct template_limits, cpus),
-    CYAML_FIELD_INT("pids", CYAML_FLAG_OPTIONAL, struct template_limits, pids),
+    TEXT("pids", struct template_limits, pids_text),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t app_fields[] = {
@@ -70,7 +72,7 @@ static const cyaml_schema_field_t template_fields[] = {
         "env", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template, env, &env_schema, 0, 256),
     TEXT("dir", struct template, dir),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct template, limits, limit_fields),
-    CYAML_FIELD_BOOL("network", CYAML_FLAG_OPTIONAL, struct template, network),
+    TEXT("network", struct template, network_text),
     CYAML_FIELD_SEQUENCE("mounts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template,
         mounts, &mount_schema, 0, 64),
     TEXT("grace", struct template, grace),
@@ -103,8 +105,26 @@ static void note_complaint(cyaml_log_t level, void *arg, const char *fmt, va_lis
     if (place != NULL && c->where[0] == '\0' && sscanf(place, "line: %u", &number) == 1)
         snprintf(c->where, sizeof(c->where), "line %u: ", number);
     const char *what = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
-    if (c->what[0] == '\0' && strncmp(what, "Backtrace", 9) != 0)
+    if (c->what[0] == '\0' && what[0] != ' ' && strncmp(what, "Backtrace", 9) != 0)
         snprintf(c->what, sizeof(c->what), "%.159s", what);
+}
+
+/* libcyaml tells where the mapping begins that has the key; better is where the key stands. */
+static void find_key(struct complaint *c, const char *text, size_t n)
+{
+    static const char unexpected[] = "Unexpected key: ";
+    if (strncmp(c->what, unexpected, sizeof(unexpected) - 1) != 0)
+        return;
+    const char *key = c->what + sizeof(unexpected) - 1;
+    size_t len = strlen(key);
+    unsigned line = 1;
+    for (size_t i = 0; i + len < n; line += text[i++] == '\n') {
+        bool begins = i == 0 || strchr(" \n{,\"'", text[i - 1]) != NULL;
+        if (begins && memcmp(text + i, key, len) == 0 && strchr(": \"'", text[i + len]) != NULL) {
+            snprintf(c->where, sizeof(c->where), "line %u: ", line);
+            return;
+        }
+    }
 }
 
 static void *cyaml_memory(void *ctx, void *p, size_t n)
@@ -144,6 +164,7 @@ static enum err parse_yaml(
     void *loaded = NULL;
     cyaml_err_t failure =
         cyaml_load_data((const uint8_t *)text, n, &config, &template_schema, &loaded, NULL);
+    find_key(&c, text, n);
     if (failure != CYAML_OK || loaded == NULL)
         return err_set(ctx, ERR_CONFIG, TEMPLATE_FILE ": %s%s", c.where,
             c.what[0] != '\0'     ? c.what
@@ -183,6 +204,24 @@ static bool is_at_or_below(const char *path, const char *dir)
 {
     size_t n = strlen(dir);
     return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+/* Unset: false. */
+static enum err read_bool(const char *key, const char *text, bool *ret, struct errctx *ctx)
+{
+    int64_t value = 0;
+    if (text != NULL && conf_parse_bool(text, &value) != ERR_OK)
+        return WRONG("%s: \"%.40s\" is neither true nor false", key, text);
+    *ret = value != 0;
+    return ERR_OK;
+}
+
+static enum err read_bools(struct template *t, struct errctx *ctx)
+{
+    enum err e = read_bool("network", t->network_text, &t->network, ctx);
+    for (unsigned i = 0; e == ERR_OK && i < t->mounts_count; i++)
+        e = read_bool("mounts: optional", t->mounts[i].optional_text, &t->mounts[i].optional, ctx);
+    return e;
 }
 
 static enum err check_command(struct template *t, struct errctx *ctx)
@@ -247,6 +286,14 @@ static enum err check_cpus(struct template_limits *l, struct errctx *ctx)
     return ERR_OK;
 }
 
+static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+    char *end;
+    errno = 0;
+    *ret = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && errno == 0 && *ret >= min && *ret <= max;
+}
+
 static enum err check_limits(struct template *t, struct errctx *ctx)
 {
     struct template_limits *l = &t->limits;
@@ -258,8 +305,8 @@ static enum err check_limits(struct template *t, struct errctx *ctx)
                                     l->file_size_bytes < 1 << 20))
         return WRONG(
             "limits.file_size: \"%.40s\" is not a size of at least 1MiB, e.g. 1GiB", l->file_size);
-    if (l->pids < 0 || (l->pids > 0 && l->pids < 4) || l->pids > 4000000)
-        return WRONG("limits.pids: %lld is not a number from 4 to 4000000", (long long)l->pids);
+    if (l->pids_text != NULL && !parse_number(l->pids_text, 4, 4000000, &l->pids))
+        return WRONG("limits.pids: \"%.40s\" is not a number from 4 to 4000000", l->pids_text);
     t->grace_ms = 10000;
     if (t->grace != NULL && (conf_parse_duration_ms(t->grace, &t->grace_ms) != ERR_OK ||
                                 t->grace_ms < 0 || t->grace_ms > 3600 * 1000))
@@ -276,6 +323,8 @@ enum err template_parse(
         return WRONG("not UTF-8");
     scoped(template_freep) struct template *t = NULL;
     enum err e = parse_yaml(text, n, &t, ctx);
+    if (e == ERR_OK)
+        e = read_bools(t, ctx);
     if (e == ERR_OK)
         e = check_command(t, ctx);
     if (e == ERR_OK)

@@ -28,6 +28,7 @@ struct template_env {
 struct template_mount {
     char *name;
     char *to;
+    char *optional_text;
     bool optional;
 };
 
@@ -35,8 +36,9 @@ struct template_limits {
     char *memory;
     char *file_size;
     char *cpus;
-    int64_t pids;
+    char *pids_text;
     /* From the texts above; 0: no limit. */
+    int64_t pids;
     int64_t memory_bytes;
     int64_t file_size_bytes;
     int64_t cpu_milli;
@@ -59,6 +61,7 @@ struct template
     unsigned env_count;
     char *dir;
     struct template_limits limits;
+    char *network_text;
     bool network;
     struct template_mount *mounts;
     unsigned mounts_count;

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Agents' sessions: who is there, whose poll waits, which message is due. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "worker/session.h"
+
+static const struct uuid ann = {{1}}, bob = {{2}}, letter = {{9}};
+static int call_a, call_b;
+
+static void known_by_its_number(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 7, 3, 0, &held);
+    assert_null(held);
+    assert_ptr_equal(session_find(&set, &ann, 7, 0), s);
+    assert_null(session_find(&set, &ann, 8, 0));
+    assert_null(session_find(&set, &ann, 0, 0));
+    assert_null(session_find(&set, &bob, 7, 0));
+    session_set_done(&set);
+}
+
+static void hello_again_ends_the_old_session(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 7, 3, 0, &held);
+    session_hold(&set, s, &call_a, 0, &held);
+    assert_null(held);
+    session_add_message(s, &letter, "hi", 0);
+    s = session_open(&set, &ann, 8, 2, 10, &held);
+    assert_ptr_equal(held, &call_a);
+    assert_null(session_find(&set, &ann, 7, 10));
+    assert_int_equal(s->watermark, 3);                 /* never back */
+    assert_non_null(session_find_message(s, &letter)); /* still to be delivered */
+    session_set_done(&set);
+}
+
+static void silence_ends_it(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 7, 0, 1000, &held);
+    assert_false(session_is_silent(s, 5999));
+    assert_true(session_is_silent(s, 6000));
+    (void)session_find(&set, &ann, 7, 6000);
+    assert_false(session_is_silent(s, 10999));
+    session_hold(&set, s, &call_a, 6000, &held);
+    assert_false(session_is_silent(s, 100000)); /* its poll is here */
+    (void)session_unhold(s);
+    session_close(&set, s, true);
+    assert_int_equal(set.closed.n, 1);
+
+    /* Back before the scheduler was told: nothing to tell. */
+    (void)session_open(&set, &ann, 9, 0, 7000, &held);
+    assert_int_equal(set.closed.n, 0);
+    session_set_done(&set);
+}
+
+static void polls_wait_in_turn(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *a = session_open(&set, &ann, 1, 0, 0, &held),
+                   *b = session_open(&set, &bob, 2, 0, 0, &held);
+    session_hold(&set, a, &call_a, 0, &held);
+    session_hold(&set, b, &call_b, 500, &held);
+    assert_null(session_held_due(&set, 999));
+    assert_ptr_equal(session_held_due(&set, 1000), a);
+    assert_ptr_equal(session_unhold(a), &call_a);
+    assert_null(session_unhold(a));
+    assert_null(session_held_due(&set, 1000));
+    assert_ptr_equal(session_held_due(&set, 1500), b);
+    session_hold(&set, b, &call_a, 1500, &held);
+    assert_ptr_equal(held, &call_b);
+    session_set_done(&set);
+}
+
+static void messages_are_due_until_answered(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 1, 0, 0, &held);
+    assert_false(session_has_mail(s, 0));
+    assert_true(session_add_message(s, &letter, "hi", 0));
+    assert_false(session_add_message(s, &letter, "hi", 0)); /* twice is once */
+    assert_true(session_has_mail(s, 0));
+    struct session_message *m = session_find_message(s, &letter);
+    m->sent_ms = 100;
+    assert_false(session_has_mail(s, 2099));
+    assert_true(session_has_mail(s, 2100)); /* perhaps it was lost */
+    assert_false(session_message_is_old(m, 9999));
+    assert_true(session_message_is_old(m, 10000));
+    session_drop_message(m);
+    assert_false(session_has_mail(s, 5000));
+    session_set_done(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_by_its_number),
+        cmocka_unit_test(hello_again_ends_the_old_session),
+        cmocka_unit_test(silence_ends_it),
+        cmocka_unit_test(polls_wait_in_turn),
+        cmocka_unit_test(messages_are_due_until_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
