@@ -26,7 +26,9 @@
 #define STREAM_REPORTS "stint:reports"
 #define STREAM_LOGS    "stint:logs"
 #define STREAM_DEAD    "stint:dead"
-#define ENTRIES_MAX    "256"
+#define ENTRIES_MIN    256
+#define ENTRIES_MAX    4096
+#define ROUND_BYTES    (1024 * 1024)
 #define BLOCK_MS       "500"
 #define PAUSE_MS       200
 #define KNOWN_MAX      200000
@@ -47,6 +49,8 @@ struct ingest {
     bool busy;      /* a round is under way */
     bool groups_made;
     bool pending;   /* read what was read before and not acknowledged */
+    int entries;    /* how many to ask for; follows the load */
+    size_t bytes;   /* of the round at hand */
     size_t careful; /* rounds of one entry to go, after a refused batch */
     bool skip_next; /* the next round is the entry that was refused: pass it over */
     struct map agents;
@@ -327,10 +331,23 @@ static void take_entry(struct ingest *in, bool is_log, const struct redisReply *
     const struct redisReply *fields = entry->element[1];
     const struct redisReply *value =
         fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 ? fields->element[1] : NULL;
+    in->bytes += value ? value->len : 0;
     if (is_log)
         ingest_batch_add_logs(&in->batch, id, value ? value->str : NULL, value ? value->len : 0);
     else
         ingest_batch_add_reports(&in->batch, id, value ? value->str : NULL, value ? value->len : 0);
+}
+
+/* Full rounds of small entries grow: the cost of a commit and of an agent's row is shared by more.
+ */
+static void follow_load(struct ingest *in)
+{
+    size_t n = in->batch.report_ids.n + in->batch.log_ids.n;
+    bool full = n >= (size_t)in->entries;
+    if (full && in->bytes < ROUND_BYTES && in->entries < ENTRIES_MAX)
+        in->entries *= 2;
+    else if (!full || in->bytes > 2 * ROUND_BYTES)
+        in->entries = ENTRIES_MIN;
 }
 
 static void on_read(void *arg, enum err code, const struct redisReply *reply)
@@ -353,6 +370,7 @@ static void on_read(void *arg, enum err code, const struct redisReply *reply)
         for (size_t i = 0; i < entries->elements; i++)
             take_entry(in, is_log, entries->element[i]);
     }
+    follow_load(in);
     if (ingest_batch_is_empty(&in->batch)) {
         in->pending = false;
         in->busy = false;
@@ -398,7 +416,9 @@ static void next_round(struct ingest *in)
         return;
     }
     const char *from = in->pending ? "0" : ">";
-    const char *most = in->careful > 0 ? "1" : ENTRIES_MAX;
+    char most[16];
+    snprintf(most, sizeof(most), "%d", in->careful > 0 ? 1 : in->entries);
+    in->bytes = 0;
     const char *argv[] = {"XREADGROUP", "GROUP", GROUP, "ingest", "COUNT", most, "BLOCK", BLOCK_MS,
         "STREAMS", STREAM_REPORTS, STREAM_LOGS, from, from};
     command(in->reader, on_read, new_step(in), COUNT(argv), argv);
@@ -466,8 +486,12 @@ struct ingest *ingest_new(struct loop *home, const struct scheduler_conf *conf,
     void (*on_said)(void *arg, const struct agent_said *events, size_t n), void *arg)
 {
     struct ingest *in = mem_alloc(sizeof(*in));
-    *in = (struct ingest){
-        .home = home, .loop = loop_new(), .conf = conf, .on_said = on_said, .arg = arg};
+    *in = (struct ingest){.home = home,
+        .loop = loop_new(),
+        .conf = conf,
+        .on_said = on_said,
+        .arg = arg,
+        .entries = ENTRIES_MIN};
     uv_thread_create(&in->thread, run, in);
     return in;
 }

@@ -170,9 +170,9 @@ static void on_loaded(void *arg, enum err code, const struct db_result *const *r
     struct core_conf conf = core_conf_of(l->conf);
     l->core = core_new(&conf);
     core_set_now(l->core, clock_mono_ms());
-    load_workers(l, results[2]);
-    load_tasks(l, results[3]);
-    load_imports(l, results[4]);
+    load_workers(l, results[3]);
+    load_tasks(l, results[4]);
+    load_imports(l, results[5]);
     core_load_done(l->core);
     begin_to_lead(l);
 }
@@ -182,6 +182,7 @@ static void load(struct leader *l)
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_LEADER_ASSERT_EPOCH);
     db_add_int8(b, (int64_t)l->epoch);
+    db_batch_add(b, SQL_LOAD_PLAN_FOR_ALL);
     db_batch_add(b, SQL_LOAD_DROP_STRAYS);
     db_batch_add(b, SQL_LOAD_WORKERS);
     db_batch_add(b, SQL_LOAD_TASKS);

@@ -182,6 +182,10 @@ static void set_out(struct hands *h, struct job *j)
 
 static void leave(struct hands *h, struct job *j)
 {
+    if (j->state == JOB_DONE) { /* its result is committed, the word of it is on its way */
+        slots_forget(h->slots, j);
+        return;
+    }
     METRIC_ADD(jobs_abandoned, 1);
     struct uuid_str id = uuid_format(&j->spec.job_id);
     log_warn("the lease of a job is lost; it is left to its new owner job=%s token=%llu state=%s",

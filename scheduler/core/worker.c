@@ -175,8 +175,12 @@ static void worker_gone(struct core *c, struct worker *w)
         job_expire(c, container_of(it, struct job, link));
         n++;
     }
-    log_warn("worker fell silent, its jobs go to others worker=%s name=%s jobs=%zu", id.s,
-        w->name != NULL ? w->name : "?", n);
+    const char *name = w->name != NULL ? w->name : "?";
+    if (w->draining && n == 0)
+        log_info("worker has left worker=%s name=%s", id.s, name);
+    else
+        log_warn(
+            "worker fell silent, its jobs go to others worker=%s name=%s jobs=%zu", id.s, name, n);
     struct agent *a;
     for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;)
         if (a->session == w)

@@ -1,6 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What a new leader reads before it serves (rule 2).
 
+-- name: load_plan_for_all :exec
+-- For this one transaction, which reads whole tables: joins by hash.
+SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_seqscan', 'on', true);
+
 -- name: load_drop_strays :exec
 -- Jobs that belong to nothing any more: clean-ups of an earlier leader (a new one is made where it
 -- is still needed).
