@@ -37,8 +37,9 @@ def test_a_worker_killed_with_a_leased_job(clusters):
     watch = Stopwatch()
     api.wait_complete(task, deadline=20)
     assert watch.seconds < 10
-    state, name, token, _ = start_job(cluster, task)
-    assert (state, name) == ("succeeded", "w1") and token >= 2 and other.is_running()
+    state, _, token, _ = start_job(cluster, task)
+    assert state == "succeeded" and token >= 2
+    assert "job begins" in other.log()
     assert_each_ran_once(cluster, ["leased"])
 
 
@@ -47,7 +48,7 @@ def test_a_worker_killed_while_it_unpacks(clusters):
     cluster = clusters(workers=2)
     api = cluster.api()
     big = api.push_template("big", templates.shell() | {"data": os.urandom(9 << 20)})
-    shutil.rmtree(os.path.join(cluster.data_dir, "templates"))
+    shutil.rmtree(os.path.join(cluster.data_dir, "templates", big.file_id))
     task = api.create(big, ONCE, name="unpacked")
     wait_until(lambda: start_job(cluster, task)[0] == "running", "the job is leased", interval=0.005)
     holder = start_job(cluster, task)[1]
@@ -191,9 +192,6 @@ def test_a_worker_without_bubblewrap(clusters):
     empty = os.path.join(cluster.directory, "empty")
     os.mkdir(empty)
     worker.argv = [shutil.which("env"), f"PATH={empty}", *worker.argv]
-    cluster.extra.append(worker)
     worker.start()
-    wait_until(lambda: "bubblewrap" in worker.log() or "bwrap" in worker.log(), "it says so",
-               say=worker.log)
-    if not worker.is_running():
-        assert worker.wait_exit() not in (0, 99)
+    assert worker.wait_exit() not in (0, 99)
+    assert "bubblewrap" in worker.log() and "install" in worker.log(), worker.log()

@@ -79,7 +79,7 @@ def assert_each_ran_once(cluster, names, deadline=60):
         entries = [e["type"] for e in api.logs(task)["logs"]]
         assert entries.count("input") == 1, f"{name}: the prompt is in its log {entries}"
         states_seen = [row[0] for row in cluster.sql(
-            "SELECT state FROM app_statuses s JOIN agents a ON a.id = s.agent_id "
+            "SELECT s.state FROM app_statuses s JOIN agents a ON a.id = s.agent_id "
             "WHERE a.task_id = %s ORDER BY seq", task["id"])]
         assert states_seen.count("complete") == 1, f"{name}: {states_seen}"
         pids = cluster.sandbox_processes(task["workspace_id"])
