@@ -253,13 +253,12 @@ static void grid_done(struct grid *g)
     free(g->cells);
 }
 
-/* The last column is cut at the terminal's edge, the others are padded. */
-static void print_cell(struct cli *cli, const struct grid *g, size_t c, size_t used,
+/* A row's last cell is cut at the terminal's edge, the others are padded. */
+static void print_cell(struct cli *cli, const struct grid *g, size_t c, bool last, size_t used,
     const struct column *column, const char *cell)
 {
     const char *colour = colour_of(cli, column, cell);
     size_t bytes = strlen(cell), width = text_width(cell);
-    bool last = c + 1 == g->n_columns;
     bool cut = last && cli->width > 0 && used + width > (size_t)cli->width &&
                used + 8 < (size_t)cli->width;
     if (cut)
@@ -273,9 +272,11 @@ static void print_cell(struct cli *cli, const struct grid *g, size_t c, size_t u
 static void print_row(
     struct cli *cli, const struct grid *g, const struct column *columns, char *const *cells)
 {
-    size_t used = 0;
-    for (size_t c = 0; c < g->n_columns; c++) {
-        print_cell(cli, g, c, used, &columns[c], cells[c]);
+    size_t used = 0, n = g->n_columns;
+    while (n > 1 && cells[n - 1][0] == '\0')
+        n--;
+    for (size_t c = 0; c < n; c++) {
+        print_cell(cli, g, c, c + 1 == n, used, &columns[c], cells[c]);
         used += g->widths[c] + 2;
     }
     fputc('\n', cli->out);
