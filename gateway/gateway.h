@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/list.h"
 #include "core/base/metric.h"
 #include "core/base/uuid.h"
 #include "core/bus/bus.h"
@@ -53,6 +54,10 @@ struct gateway {
     /* Short statements; and those that may take long (lists, logs, files), so that they do not
      * stand in the way of the short ones. */
     struct db *db, *db_bulk;
+    /* Requests whose questions wait for it (ask.c), first come first. */
+    struct list waiting;
+    size_t n_waiting;
+    struct timer *patience;
     struct kv *kv;
     struct bus_client *bus;
     struct auth *auth;

@@ -68,9 +68,16 @@ static void on_db_state(void *arg, bool up)
     metric_set(&gw->metrics.database_up, up);
     if (up && !gw->is_ready)
         organization_load(gw, on_organization);
-    else if (!up)
+    if (up)
+        ask_db_is_back(gw);
+    else
         log_warn("the database is away, requests are answered 503 until it is back error=%s",
             LOG_Q(db_why(gw->db)));
+}
+
+static void on_patience(void *arg)
+{
+    ask_give_up(arg);
 }
 
 static void on_bulk_state(void *arg, bool up)
@@ -136,6 +143,8 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->auth = auth_new();
     gw->cache = task_cache_new(&gw->metrics.cache_bytes);
     gw->queue = queue_new(gw);
+    list_init(&gw->waiting);
+    gw->patience = timer_new(gw->loop, on_patience, gw);
     enum err e = bus_connect(gw->loop, gw->conf.scheduler_url, &gw->bus, ctx);
     if (e != ERR_OK)
         return e;
@@ -198,6 +207,7 @@ static void close_all(struct gateway *gw)
     queue_free(gw->queue);
     task_cache_free(gw->cache);
     auth_free(gw->auth);
+    timer_free(gw->patience);
 }
 
 static enum err serve(struct gateway *gw, struct errctx *ctx)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request.c - what handlers read from a request, and the questions they ask on its behalf.
+ * request.c - a request's life, and what handlers read from it.
  *
  * Requests are kept for reuse with the memory of their buffers, so that an ordinary one costs no
  * allocation here.
@@ -11,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "gateway/task_cache.h"
 
 #define POOL_MAX       128
 #define KEEP_BYTES_MAX (64 * 1024)
 #define MALFORMED      "Request body must be valid JSON."
-#define SCHEDULER_AWAY "The scheduler cannot be reached."
 
 static struct request *pool[POOL_MAX];
 static size_t n_pool;
@@ -166,63 +164,4 @@ bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t 
 bool request_may_touch(const struct request *r, const struct uuid *owner)
 {
     return (r->who.roles & ROLE_OWNER) != 0 || uuid_eq(&r->who.id, owner);
-}
-
-/* ---- asking ---- */
-
-static void on_db(void *arg, enum err code, const struct db_result *const *results,
-    size_t n_results, const struct errctx *ctx)
-{
-    (void)n_results;
-    struct request *r = arg;
-    ask_failed_fn failed = r->on_db_failed;
-    r->on_db_failed = NULL;
-    if (code == ERR_OK) {
-        r->on_db(r, results);
-        return;
-    }
-    if (code != ERR_DB_DOWN && code != ERR_CONFLICT)
-        log_warn("a statement failed route=%s error=%s", r->route->pattern, LOG_Q(ctx->text));
-    if (failed != NULL && code != ERR_DB_DOWN)
-        failed(r, code, code == ERR_CONFLICT ? db_error_constraint(r->gw->db) : "");
-    else
-        answer_db_failed(r, code);
-}
-
-void ask_db(struct request *r, struct db_batch *take_batch, ask_db_fn done)
-{
-    r->on_db = done;
-    db_send(r->gw->db, take_batch, on_db, r);
-}
-
-void ask_db_bulk(struct request *r, struct db_batch *take_batch, ask_db_fn done)
-{
-    r->on_db = done;
-    db_send(r->gw->db_bulk, take_batch, on_db, r);
-}
-
-void ask_db_or(struct request *r, struct db_batch *take_batch, ask_db_fn done, ask_failed_fn failed)
-{
-    r->on_db_failed = failed;
-    ask_db(r, take_batch, done);
-}
-
-static void on_bus(void *arg, enum err code, const Stint__V1__Envelope *reply)
-{
-    struct request *r = arg;
-    if (code == ERR_OK)
-        r->on_bus(r, reply);
-    else if (code == ERR_TIMEOUT)
-        answer_error(r, 503, SCHEDULER_AWAY,
-            "It did not answer in time, so this may or may not have been done. Look before you try "
-            "again, and check that stint-scheduler runs.");
-    else
-        answer_error(r, 503, SCHEDULER_AWAY,
-            "Check that stint-scheduler runs and that scheduler_url names it, then try again.");
-}
-
-void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done)
-{
-    r->on_bus = done;
-    bus_send(r->gw->bus, question, timeout_ms, on_bus, r);
 }

@@ -91,6 +91,11 @@ struct request {
     user_found_fn on_user;
     task_found_fn on_task;
 
+    /* A question that waits for the database to come back. */
+    struct list waiting;
+    struct db_batch *waiting_batch;
+    int64_t waiting_until_mono_ms;
+
     struct http_link link;
 };
 
@@ -133,6 +138,10 @@ void ask_db_or(
 void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done);
 
 #define ASK_BUS_TIMEOUT_MS 10000
+
+/* The database is back; some questions have waited for it long enough. */
+void ask_db_is_back(struct gateway *gw);
+void ask_give_up(struct gateway *gw);
 
 /* The {user} of the path (word 0): "me", a name or an id.  Goes on, or answers 404: others exist
  * only for owners. */
