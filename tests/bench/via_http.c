@@ -17,6 +17,7 @@
 
 struct connection {
     struct via_http *v;
+    struct list idle;
     uv_tcp_t tcp;
     uv_connect_t connecting;
     struct create *create; /* NULL while idle */
@@ -28,7 +29,7 @@ struct via_http {
     struct via via;
     struct connection *connections;
     unsigned n, n_up;
-    VEC(struct connection *) idle;
+    struct list idle;             /* longest idle first, so that none is idle for long */
     VEC(struct create *) waiting; /* oldest first, from `next_waiting` */
     size_t next_waiting;
     struct strbuf request;
@@ -63,7 +64,7 @@ static void next_create(struct connection *c)
         write_request(c, v->waiting.v[v->next_waiting++]);
         return;
     }
-    *vec_push(&v->idle) = c;
+    list_append(&v->idle, &c->idle);
 }
 
 static void on_answer(struct connection *c, const char *body)
@@ -123,8 +124,9 @@ static bool is_ready(const struct via *via)
 static void send_create(struct via *via, struct create *create)
 {
     struct via_http *v = container_of(via, struct via_http, via);
-    if (v->idle.n > 0)
-        write_request(v->idle.v[--v->idle.n], create);
+    struct list *idle = list_pop(&v->idle);
+    if (idle != NULL)
+        write_request(container_of(idle, struct connection, idle), create);
     else
         *vec_push(&v->waiting) = create;
 }
@@ -166,6 +168,7 @@ struct via *via_http(struct loop *l, const char *url, unsigned connections, cons
     struct via_http *v = mem_alloc(sizeof(*v));
     v->via = (struct via){is_ready, send_create, via_free, NULL, NULL};
     v->n = connections;
+    list_init(&v->idle);
     v->connections = mem_calloc(connections, sizeof(*v->connections));
     make_request(v, host, what);
     for (unsigned i = 0; i < connections; i++) {
