@@ -2,12 +2,12 @@
 /*
  * bus_listener.h - a listener of nng's that stays alive.
  *
- * nng 1.5 (Debian's) takes a peer that hangs up in the middle of the handshake for the end of the
- * listener itself: from then on connections are accepted by the kernel and never served.  Any
- * process that can connect can do that, by accident or not.  So the listener is watched: once a
- * second a canary shakes hands with it, and when no pipe comes of that it is replaced by a new one.
+ * An ipc path left over from a dead process is replaced, one that a living process serves is not.
  *
- * Watched are ipc:// and tcp://.  All calls on the loop's thread.
+ * nng 1.5 (Debian's) takes EPIPE while greeting a peer for the end of the listener itself: from
+ * then on connections are accepted by the kernel and never served.  Any process that can connect
+ * can do that by hanging up at once, by accident or not.  Linked with this file, the process has a
+ * sendmsg() that tells nng ECONNRESET instead, which it takes for what it is.
  */
 #ifndef CORE_BUS_BUS_LISTENER_H
 #define CORE_BUS_BUS_LISTENER_H
@@ -15,15 +15,12 @@
 #include <nng/nng.h>
 
 #include "core/base/err.h"
-#include "core/loop/loop.h"
 
 struct bus_listener;
 
 /* Listens with `socket` (a REP one), which is borrowed; errors as bus_listen(). */
-enum err must_check bus_listener_new(struct loop *l, nng_socket socket, const char *url,
-    struct bus_listener **ret_listener, struct errctx *ctx);
-/* Before nng_close() of the socket: no more watching. */
-void bus_listener_stop(struct bus_listener *b);
+enum err must_check bus_listener_new(
+    nng_socket socket, const char *url, struct bus_listener **ret_listener, struct errctx *ctx);
 /* After nng_close() of the socket, which ends the listening. */
 void bus_listener_free(struct bus_listener *b);
 /* The URL with the real port. */

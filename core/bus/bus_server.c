@@ -251,7 +251,6 @@ void bus_server_free(struct bus_server *s)
     if (s == NULL)
         return;
     s->closed = true;
-    bus_listener_stop(s->listener);
     /* First: nng 1.5 does not bear nng_close() beside an nng_ctx_recv() of its own threads.  What a
      * callback begins on a stopped aio is dropped. */
     for (unsigned i = 0; i < s->n_calls; i++)
@@ -277,7 +276,7 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
         abort(); /* out of memory or threads */
     nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_MESSAGE_BYTES_MAX);
 
-    enum err e = bus_listener_new(l, s->socket, url, &s->listener, ctx);
+    enum err e = bus_listener_new(s->socket, url, &s->listener, ctx);
     if (e != ERR_OK) {
         bus_server_free(s);
         return e;

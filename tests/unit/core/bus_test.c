@@ -331,34 +331,23 @@ static void hang_up_at_once(const char *name)
     }
 }
 
-/* What a deafened listener of nng's leaves behind is nng's own. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libnng.so";
-}
-
-/* nng 1.5 stops serving new peers when one hangs up in the middle of the handshake. */
+/* nng 1.5 by itself stops serving new peers when one hangs up in the middle of the handshake. */
 static void peers_that_hang_up_do_not_deafen_a_listener(void **state)
 {
     (void)state;
     listen_on(&one, ipc("deaf"));
-    chmod(strstr(ipc("deaf"), "/tmp"), 0666);
     struct bus_client *before = connect_to(ipc("deaf"));
     ask(before, "hello", 5000);
     unit_run(loop);
     for (int round = 0; round < 3; round++) {
         hang_up_at_once("deaf");
-        unit_run_for(loop, 1500);
+        unit_run_for(loop, 50);
     }
     struct bus_client *after = connect_to(ipc("deaf"));
     ask(before, "hello", 10000);
     ask(after, "hello", 10000);
     unit_run(loop);
     assert_int_equal(n_codes[ERR_OK], 3);
-    struct stat st;
-    assert_int_equal(stat(strstr(ipc("deaf"), "/tmp"), &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0666);
     bus_client_free(before);
     bus_client_free(after);
     bus_server_free(one.server);
