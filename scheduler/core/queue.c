@@ -19,6 +19,7 @@
 #include "scheduler/core/model.h"
 
 #define PLACES_FRESH_MS 250
+#define WAITED_MS       500 /* less is no waiting */
 
 /* ---- heap of lanes ---- */
 
@@ -241,13 +242,15 @@ static bool ahead(const struct lane *a, const struct lane *b)
            (a->priority == b->priority && lane_before(a, b));
 }
 
-static void note_start(struct core *c)
+/* How fast the queue moves, for the ETA: a moving average of the pauses between starts of jobs that
+ * had to wait.  Those that found a place at once say nothing about it. */
+static void note_start(struct core *c, const struct job *j)
 {
-    /* How fast the queue moves, for the ETA: a moving average of the pauses between starts. */
-    if (c->last_start_ms > 0) {
-        double pause = (double)(c->now_ms - c->last_start_ms);
-        c->start_interval_ms += (pause - c->start_interval_ms) / 8;
-    }
+    if (c->now_ms - j->waiting_since_ms < WAITED_MS)
+        return;
+    int64_t since = c->last_start_ms > j->waiting_since_ms ? c->last_start_ms : j->waiting_since_ms;
+    double pause = (double)(c->now_ms - since);
+    c->start_interval_ms += (pause - c->start_interval_ms) / (c->start_interval_ms > 0 ? 8 : 1);
     c->last_start_ms = c->now_ms;
 }
 
@@ -293,7 +296,7 @@ void queue_plan(struct core *c)
         struct job *j = container_of(l->jobs.next, struct job, link);
         l->owner->served_seq = ++c->next_seq; /* job_lease() moves its lanes */
         queue_remove(c, j);
-        note_start(c);
+        note_start(c, j);
         job_lease(c, j, w);
     }
 }
