@@ -32,32 +32,36 @@ static void show(const char *query, char *buf, size_t size)
         snprintf(buf + strlen(buf), size - strlen(buf), "%s=%s;", s.terms[i].key, s.terms[i].value);
 }
 
+#define TWICE         "q: Query parameter \"owner\" provided more than once, found 2 times"
+#define ELEMENT(text) "q: Query element \"" text "\""
+#define ENDS          " cannot start or end with ':'"
+
 static const struct {
     const char *query, *expected;
 } rows[] = {
-    {"",                               ""                                                                   },
-    {"   ",                            ""                                                                   },
-    {"owner:me",                       "owner=me;"                                                          },
-    {"owner:\"me\" status:\"active\"", "owner=me;status=active;"                                            },
-    {"OWNER:Bob STATUS:Paused",        "owner=bob;status=paused;"                                           },
-    {"  status:active   owner:me  ",   "status=active;owner=me;"                                            },
-    {"owner:bob, status:active",       "owner=bob;status=active;"                                           },
-    {"owner:bob , status:active",      "owner=bob;status=active;"                                           },
-    {",",                              ""                                                                   },
-    {"owner:\"\"",                     "owner=;"                                                            },
-    {"bob",                            "owner=bob;"                                                         },
-    {"bob smith",                      "owner=bob smith;"                                                   },
-    {"\"bob smith\"",                  "owner=bob smith;"                                                   },
-    {"status:active bob smith",        "status=active;owner=bob smith;"                                     },
-    {"organization:\"a b\"",           "organization=a b;"                                                  },
-    {"owner:\"a:b\"",                  "owner=a:b;"                                                         },
-    {":me",                            "q: Query element \":me\" cannot start or end with ':'"              },
-    {"owner:",                         "q: Query element \"owner:\" cannot start or end with ':'"           },
-    {"owner:a:b",                      "q: Query element \"owner:a:b\" can only contain 1 ':'"              },
-    {"owner:a owner:b",                "q: Query parameter \"owner\" provided more than once, found 2 times"},
-    {"owner:a bob",                    "q: Query parameter \"owner\" provided more than once, found 2 times"},
-    {"colour:red",                     "colour: \"colour\" is not a valid query param"                      },
-    {"owner:me \"unclosed",            "q: Query parameter \"owner\" provided more than once, found 2 times"},
+    {"",                               ""                                             },
+    {"   ",                            ""                                             },
+    {"owner:me",                       "owner=me;"                                    },
+    {"owner:\"me\" status:\"active\"", "owner=me;status=active;"                      },
+    {"OWNER:Bob STATUS:Paused",        "owner=bob;status=paused;"                     },
+    {"  status:active   owner:me  ",   "status=active;owner=me;"                      },
+    {"owner:bob, status:active",       "owner=bob;status=active;"                     },
+    {"owner:bob , status:active",      "owner=bob;status=active;"                     },
+    {",",                              ""                                             },
+    {"owner:\"\"",                     "owner=;"                                      },
+    {"bob",                            "owner=bob;"                                   },
+    {"bob smith",                      "owner=bob smith;"                             },
+    {"\"bob smith\"",                  "owner=bob smith;"                             },
+    {"status:active bob smith",        "status=active;owner=bob smith;"               },
+    {"organization:\"a b\"",           "organization=a b;"                            },
+    {"owner:\"a:b\"",                  "owner=a:b;"                                   },
+    {":me",                            ELEMENT(":me") ENDS                            },
+    {"owner:",                         ELEMENT("owner:") ENDS                         },
+    {"owner:a:b",                      ELEMENT("owner:a:b") " can only contain 1 ':'" },
+    {"owner:a owner:b",                TWICE                                          },
+    {"owner:a bob",                    TWICE                                          },
+    {"colour:red",                     "colour: \"colour\" is not a valid query param"},
+    {"owner:me \"unclosed",            TWICE                                          },
 };
 
 static void queries_by_table(void **state)

@@ -134,45 +134,63 @@ static void workspace_status_by_table(void **state)
 }
 
 static const struct {
-    const char *status, *job, *lifecycle, *health, *reported;
-    const char *state, *message; /* NULL: null */
+    const char *status, *job, *reported, *state; /* NULL: null */
 } states[] = {
-    {"active",       "succeeded", "ready",    "disabled",     "working",  "working",  "said"                        },
-    {"active",       "succeeded", "ready",    "disabled",     "idle",     "idle",     "said"                        },
-    {"active",       "succeeded", "ready",    "disabled",     "complete", "complete", "said"                        },
-    {"active",       "succeeded", "ready",    "disabled",     "failure",  "failed",   "said"                        },
-    {"active",       "succeeded", "ready",    "disabled",     "",         NULL,       NULL                          },
-    {"pending",      "pending",   "",         "",             "",         NULL,       NULL                          },
-    {"paused",       "succeeded", "",         "",             "complete", "complete", "said"                        },
-    {"paused",       "succeeded", "",         "",             "",         NULL,       NULL                          },
-    {"error",        "failed",    "",         "",             "",         NULL,       NULL                          },
-    {"unknown",      "running",   "",         "",             "",         NULL,       NULL                          },
-    {"initializing", "running",   "",         "",             "",         "working",  "Workspace is starting"       },
-    {"initializing", "pending",   "",         "",             "",         "working",  "Workspace is pending"        },
-    {"initializing", "succeeded", "created",  "disabled",     "",         "working",  "Agent is connecting"         },
-    {"initializing", "succeeded", "starting", "disabled",     "",         "working",  "Agent is starting"           },
-    {"initializing", "succeeded", "ready",    "initializing", "",         "working",  "App is initializing"         },
-    {"initializing", "succeeded", "ready",    "healthy",      "",         "working",
-     "Initializing workspace applications"                                                                          },
-    {"initializing", "succeeded", "",         "",             "",         "working",  "Initializing workspace agent"},
-    {"initializing", "succeeded", "off",      "",             "",         "working",  "Initializing workspace"      },
+    {"active",       "succeeded", "working",  "working" },
+    {"active",       "succeeded", "idle",     "idle"    },
+    {"active",       "succeeded", "complete", "complete"},
+    {"active",       "succeeded", "failure",  "failed"  },
+    {"active",       "succeeded", "",         NULL      },
+    {"pending",      "pending",   "",         NULL      },
+    {"paused",       "succeeded", "complete", "complete"},
+    {"paused",       "succeeded", "",         NULL      },
+    {"error",        "failed",    "",         NULL      },
+    {"unknown",      "running",   "",         NULL      },
+    {"initializing", "succeeded", "working",  "working" },
 };
 
-static void current_state_by_table(void **state)
+static void what_was_reported_is_shown(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(states); i++) {
         struct task_row t = active();
         struct task_current_state got;
-        t.status = states[i].status, t.job_state = states[i].job;
-        t.agent_lifecycle = states[i].lifecycle, t.app_health = states[i].health;
-        t.state = states[i].reported, t.state_message = "said";
+        t.status = states[i].status, t.job_state = states[i].job, t.state = states[i].reported;
         assert_int_equal(task_current_state(&t, &got), states[i].state != NULL);
         if (states[i].state == NULL)
             continue;
         assert_string_equal(got.state, states[i].state);
-        assert_string_equal(got.message, states[i].message);
-        assert_int_equal(got.at, t.state[0] != '\0' ? t.state_at : t.build_created_at);
+        assert_string_equal(got.message, "compiling");
+        assert_int_equal(got.at, t.state_at);
+    }
+}
+
+static const struct {
+    const char *job, *lifecycle, *health, *message;
+} waits[] = {
+    {"running",   "",         "",             "Workspace is starting"              },
+    {"pending",   "",         "",             "Workspace is pending"               },
+    {"succeeded", "created",  "disabled",     "Agent is connecting"                },
+    {"succeeded", "starting", "disabled",     "Agent is starting"                  },
+    {"succeeded", "ready",    "initializing", "App is initializing"                },
+    {"succeeded", "ready",    "healthy",      "Initializing workspace applications"},
+    {"succeeded", "",         "",             "Initializing workspace agent"       },
+    {"succeeded", "off",      "",             "Initializing workspace"             },
+};
+
+static void an_initializing_task_says_what_it_waits_for(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(waits); i++) {
+        struct task_row t = active();
+        struct task_current_state got;
+        t.status = "initializing", t.state = "", t.job_state = waits[i].job;
+        t.agent_lifecycle = waits[i].lifecycle, t.app_health = waits[i].health;
+        assert_true(task_current_state(&t, &got));
+        assert_string_equal(got.state, "working");
+        assert_string_equal(got.message, waits[i].message);
+        assert_string_equal(got.uri, "");
+        assert_int_equal(got.at, t.build_created_at);
     }
 }
 
@@ -211,7 +229,8 @@ int main(void)
         cmocka_unit_test(an_active_task_has_every_field),
         cmocka_unit_test(what_is_absent_is_null_or_left_out),
         cmocka_unit_test(workspace_status_by_table),
-        cmocka_unit_test(current_state_by_table),
+        cmocka_unit_test(what_was_reported_is_shown),
+        cmocka_unit_test(an_initializing_task_says_what_it_waits_for),
         cmocka_unit_test(health_has_a_reason_when_it_is_bad),
         cmocka_unit_test(text_is_escaped_as_go_does),
     };
