@@ -48,11 +48,11 @@ const char *job_outcome_to_str(enum job_outcome o)
 }
 
 /* Every string of a spec. */
-#define FOR_STRINGS(spec, DO)                                                                  \
-    DO((spec)->provisioner)                                                                    \
-    DO((spec)->workspace_name) DO((spec)->task_name) DO((spec)->owner_name) DO((spec)->prompt) \
-        DO((spec)->agent_token) DO((spec)->app_slug) DO((spec)->template_name)                 \
-            DO((spec)->template_dir)
+#define FOR_STRINGS(spec, DO)                                                               \
+    DO((spec)->provisioner)                                                                 \
+    DO((spec)->workspace_name)                                                              \
+    DO((spec)->task_name) DO((spec)->owner_name) DO((spec)->prompt) DO((spec)->agent_token) \
+        DO((spec)->app_slug) DO((spec)->template_name) DO((spec)->template_dir)
 
 static char no_text[] = "";
 

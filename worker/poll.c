@@ -79,6 +79,11 @@ void poll_free(struct poll *p)
     free(p);
 }
 
+bool poll_is_away(const struct poll *p)
+{
+    return p->away;
+}
+
 bool poll_has_told_drain(const struct poll *p)
 {
     return p->told_drain;

@@ -29,6 +29,8 @@ void poll_free(struct poll *p);
 
 /* At the end of a turn: send one if one is due. */
 void poll_refresh(struct poll *p);
+/* The scheduler does not answer at present. */
+bool poll_is_away(const struct poll *p);
 /* The scheduler knows that we drain. */
 bool poll_has_told_drain(const struct poll *p);
 

@@ -37,8 +37,7 @@ struct sessions {
     struct bus_server *server;
     struct timer *timer;
     struct session_set set;
-    char *dir;
-    char *socket;
+    struct socket_dir *dir;
     unsigned ticks;
     bool draining;
 };
@@ -428,14 +427,15 @@ struct uuid *sessions_list(const struct sessions *s, size_t *ret_n)
 
 static enum err listen_here(struct sessions *s, struct errctx *ctx)
 {
+    const char *path = socket_dir_socket(s->dir);
     struct strbuf url;
     strbuf_init(&url);
-    strbuf_addf(&url, "ipc://%s", s->socket);
+    strbuf_addf(&url, "ipc://%s", path);
     enum err e = bus_listen(s->loop, url.s, CALLS_MAX, on_request, s, &s->server, ctx);
     strbuf_done(&url);
     /* Agents are other users; reaching the socket is what their sandbox's mount allows. */
-    if (e == ERR_OK && chmod(s->socket, 0666) != 0)
-        e = err_set(ctx, ERR_IO, "cannot open %s to the agents: %s", s->socket, strerror(errno));
+    if (e == ERR_OK && chmod(path, 0666) != 0)
+        e = err_set(ctx, ERR_IO, "cannot open %s to the agents: %s", path, strerror(errno));
     return e;
 }
 
@@ -447,11 +447,12 @@ enum err sessions_new(struct loop *l, struct bus_client *scheduler, struct kv *r
     *s = (struct sessions){
         .loop = l, .scheduler = scheduler, .redis = redis, .worker_id = *worker_id};
     session_set_init(&s->set);
-    s->dir = socket_dir_path(data_dir);
-    s->socket = socket_dir_socket(s->dir, worker_id);
     s->timer = timer_new(l, on_tick, s);
-    socket_dir_sweep(s->dir);
-    enum err e = listen_here(s, ctx);
+    enum err e = socket_dir_open(data_dir, worker_id, &s->dir, ctx);
+    if (e == ERR_OK) {
+        socket_dir_sweep(s->dir);
+        e = listen_here(s, ctx);
+    }
     if (e != ERR_OK) {
         sessions_free(s);
         return e;
@@ -464,7 +465,6 @@ enum err sessions_new(struct loop *l, struct bus_client *scheduler, struct kv *r
 void sessions_drain(struct sessions *s)
 {
     s->draining = true;
-    unlink(s->socket);
 }
 
 void sessions_free(struct sessions *s)
@@ -474,9 +474,7 @@ void sessions_free(struct sessions *s)
     timer_free(s->timer);
     if (s->server != NULL)
         bus_server_free(s->server);
-    unlink(s->socket);
+    socket_dir_close(s->dir);
     session_set_done(&s->set);
-    free(s->socket);
-    free(s->dir);
     free(s);
 }

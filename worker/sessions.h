@@ -29,7 +29,7 @@ enum err must_check sessions_new(struct loop *l, struct bus_client *scheduler, s
     struct errctx *ctx);
 void sessions_free(struct sessions *s);
 
-/* Take no more agents, and let those that look for a worker not find us; the others stay. */
+/* Take no more agents: those that look for a worker are sent on; the others stay. */
 void sessions_drain(struct sessions *s);
 
 /* A message from the scheduler for an agent; refused at once (AgentSendResult) when the agent is

@@ -1,62 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * socket_dir.c - a socket is dead when connecting to it is refused; one that is seconds old may be
- * bound but not yet listened on, so it is given time.
+ * socket_dir.c - lock first, then listen; sweep sockets, not locks.  So a socket without a held
+ * lock is always a dead worker's.
  */
 #include "worker/socket_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/base/strbuf.h"
+#include "core/base/mem.h"
+#include "worker/file.h"
 
-#define NEWBORN_S 10
+struct socket_dir {
+    int sockets_fd; /* <data_dir>/agents */
+    int locks_fd;   /* <data_dir>/workers */
+    int own_lock;
+    char own_name[UUID_STR_LEN + 6];
+    char *socket;
+};
 
-char *socket_dir_path(const char *data_dir)
+/* "<worker_id>.sock" as the name of its lock too. */
+static void name_of(const struct uuid *id, char ret_name[static UUID_STR_LEN + 6])
 {
+    snprintf(ret_name, UUID_STR_LEN + 6, "%s.sock", uuid_format(id).s);
+}
+
+static enum err take_lock(struct socket_dir *d, struct errctx *ctx)
+{
+    d->own_lock = openat(d->locks_fd, d->own_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (d->own_lock < 0 || flock(d->own_lock, LOCK_EX | LOCK_NB) != 0)
+        return file_errno(ctx, "cannot lock %s", d->own_name);
+    return ERR_OK;
+}
+
+static enum err open_dirs(struct socket_dir *d, const char *data_dir, struct errctx *ctx)
+{
+    scoped_fd int data_fd = -1;
+    enum err e = file_open_dir(AT_FDCWD, data_dir, &data_fd, ctx);
+    if (e == ERR_OK)
+        e = file_open_dir(data_fd, "agents", &d->sockets_fd, ctx);
+    if (e == ERR_OK)
+        e = file_make_dir(data_fd, "workers", 0700, ctx);
+    if (e == ERR_OK)
+        e = file_open_dir(data_fd, "workers", &d->locks_fd, ctx);
+    return e;
+}
+
+enum err socket_dir_open(const char *data_dir, const struct uuid *worker_id,
+    struct socket_dir **ret_dir, struct errctx *ctx)
+{
+    struct socket_dir *d = mem_alloc(sizeof(*d));
+    *d = (struct socket_dir){.sockets_fd = -1, .locks_fd = -1, .own_lock = -1};
+    name_of(worker_id, d->own_name);
     struct strbuf path;
     strbuf_init(&path);
-    strbuf_addf(&path, "%s/agents", data_dir);
-    return strbuf_detach(&path);
+    strbuf_addf(&path, "%s/agents/%s", data_dir, d->own_name);
+    d->socket = strbuf_detach(&path);
+    enum err e = open_dirs(d, data_dir, ctx);
+    if (e == ERR_OK)
+        e = take_lock(d, ctx);
+    if (e == ERR_OK)
+        *ret_dir = d;
+    else
+        socket_dir_close(d);
+    return e;
 }
 
-char *socket_dir_socket(const char *dir, const struct uuid *worker_id)
+void socket_dir_close(struct socket_dir *d)
 {
-    struct strbuf path;
-    strbuf_init(&path);
-    strbuf_addf(&path, "%s/%s.sock", dir, uuid_format(worker_id).s);
-    return strbuf_detach(&path);
+    if (d == NULL)
+        return;
+    if (d->own_lock >= 0) {
+        (void)unlinkat(d->sockets_fd, d->own_name, 0);
+        (void)unlinkat(d->locks_fd, d->own_name, 0);
+    }
+    file_closep(&d->own_lock);
+    file_closep(&d->locks_fd);
+    file_closep(&d->sockets_fd);
+    free(d->socket);
+    free(d);
 }
 
-/* Hears the first word of a living worker out: nng's listener does not bear it otherwise. */
-static bool is_refused(const char *path)
+const char *socket_dir_socket(const struct socket_dir *d)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(at.sun_path))
-        return false;
-    memcpy(at.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    struct timeval patience = {.tv_usec = 300000};
-    char word[8];
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    bool refused =
-        connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0 && errno == ECONNREFUSED;
-    if (!refused)
-        (void)!recv(fd, word, sizeof(word), 0);
-    close(fd);
-    return refused;
+    return d->socket;
 }
+
+/* ---- sweep ---- */
 
 static bool is_worker_socket(const char *name)
 {
@@ -69,24 +106,27 @@ static bool is_worker_socket(const char *name)
     return uuid_parse(text, &id);
 }
 
-void socket_dir_sweep(const char *dir_path)
+static bool is_dead(const struct socket_dir *d, const char *name)
 {
-    DIR *dir = opendir(dir_path);
+    scoped_fd int lock = openat(d->locks_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (lock < 0)
+        return errno == ENOENT;
+    return flock(lock, LOCK_EX | LOCK_NB) == 0;
+}
+
+void socket_dir_sweep(struct socket_dir *d)
+{
+    int fd = openat(d->sockets_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL)
         return;
-    struct strbuf path;
-    strbuf_init(&path);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        struct stat st;
-        if (!is_worker_socket(entry->d_name) ||
-            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        const char *name = entry->d_name;
+        if (!is_worker_socket(name) || strcmp(name, d->own_name) == 0 || !is_dead(d, name))
             continue;
-        strbuf_clear(&path);
-        strbuf_addf(&path, "%s/%s", dir_path, entry->d_name);
-        if (S_ISSOCK(st.st_mode) && time(NULL) - st.st_mtime > NEWBORN_S && is_refused(path.s) &&
-            unlinkat(dirfd(dir), entry->d_name, 0) == 0)
-            log_info("removed the socket of a dead worker socket=%s", path.s);
+        if (unlinkat(d->sockets_fd, name, 0) == 0)
+            log_info("removed the socket of a dead worker socket=%s", name);
+        (void)unlinkat(d->locks_fd, name, 0);
     }
-    strbuf_done(&path);
     closedir(dir);
 }

@@ -39,15 +39,14 @@ struct worker {
     struct poll *poll;
     struct timer *drain_timer;
     atomic_bool ready;
-    bool redis_away; /* and said so */
 };
 
 /* ---- turns ---- */
 
 static bool has_drained(const struct worker *w)
 {
-    return w->hands.draining && slots_busy(&w->slots) == 0 && w->slots.n[JOB_DONE] == 0 &&
-           poll_has_told_drain(w->poll);
+    return w->hands.draining && slots_busy(&w->slots) == 0 && slots_named(&w->slots) == 0 &&
+           (poll_has_told_drain(w->poll) || poll_is_away(w->poll));
 }
 
 static void on_turn(void *arg)
@@ -79,16 +78,10 @@ static void on_watermark(void *arg, const char *channel, const char *data, size_
     }
 }
 
+/* core/kv says in the log when it goes and comes. */
 static void on_redis(void *arg, bool up)
 {
     struct worker *w = arg;
-    if (up && w->redis_away)
-        log_info("Redis is back");
-    if (!up && !w->redis_away)
-        log_warn("Redis cannot be reached; jobs go on, agents keep their reports, connecting again "
-                 "why=%s",
-            LOG_Q(kv_why(w->redis)));
-    w->redis_away = !up;
     if (up)
         progress_again(w->progress);
 }
@@ -99,8 +92,10 @@ static void on_drain_late(void *arg)
 {
     struct worker *w = arg;
     if (w->hands.giving_up) {
-        log_warn("not all that was in hand could be handed back; its lease will run out jobs=%zu",
-            slots_named(&w->slots));
+        if (slots_named(&w->slots) > 0)
+            log_warn(
+                "not all that was in hand could be handed back; its lease will run out jobs=%zu",
+                slots_named(&w->slots));
         loop_stop(w->loop);
         return;
     }
@@ -279,7 +274,6 @@ enum err worker_run(const struct worker_conf *conf, struct errctx *ctx)
     if (slots_busy(&w.slots) > 0) {
         /* An action is still under way on its thread, and nothing can be freed under it: end as a
          * kill would, which is as good. */
-        sessions_drain(w.sessions);
         _exit(0);
     }
     stop(&w);

@@ -70,7 +70,7 @@ static bool try(const struct bwrap *b, char *why, size_t size)
     pid_t supervisor;
     snprintf(why, size, "no memory file");
     if (p.log_fd >= 0 && bwrap_spawn(b, &p, &info_fd, &supervisor, &ctx) != ERR_OK)
-        snprintf(why, size, "%s", ctx.text);
+        snprintf(why, size, "%.150s", ctx.text);
     if (info_fd >= 0) {
         /* The supervisor and its child are strangers to us: what ends is their output. */
         why[0] = '\0';
