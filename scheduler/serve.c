@@ -12,11 +12,11 @@
 #include "core/base/cleanup.h"
 #include "core/base/list.h"
 #include "core/base/text.h"
+#include "scheduler/work_message.h"
 
-#define CALLS_MAX      20000
-#define WORK_BYTES_MAX (4 * 1024 * 1024)
-#define FILE_CHUNK     (1024 * 1024)
-#define SERVERS_MAX    8
+#define CALLS_MAX   20000
+#define FILE_CHUNK  (1024 * 1024)
+#define SERVERS_MAX 8
 
 struct serve {
     struct bus_server *servers[SERVERS_MAX];
@@ -407,151 +407,15 @@ void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
 
 /* ---- dispatches ---- */
 
-static const char *prompt_of(const struct db_result *prompts, const struct uuid *task_id)
-{
-    for (size_t i = 0; prompts != NULL && i < db_rows(prompts); i++) {
-        struct uuid id = db_uuid(prompts, i, 0);
-        if (uuid_eq(&id, task_id))
-            return db_text(prompts, i, 1);
-    }
-    return "";
-}
-
-/* Strings borrowed from the core are const; protobuf-c wants them writable and does not write. */
-static char *lend(const char *s)
-{
-    return (char *)(uintptr_t)(s != NULL ? s : "");
-}
-
-static void fill_spec(Stint__V1__JobSpec *m, const struct job_spec *j, struct uuid_str *token,
-    const struct db_result *prompts)
-{
-    stint__v1__job_spec__init(m);
-    m->job_id = wire_uuid(&j->job_id);
-    m->token = (uint64_t)j->token;
-    m->kind = (Stint__V1__JobKind)j->kind;
-    m->attempt = (uint32_t)j->attempt;
-    m->provisioner = lend(j->provisioner);
-    m->template_version_id = wire_uuid(&j->version_id);
-    m->file_id = wire_uuid(&j->file_id);
-    if (j->kind == JOB_IMPORT)
-        return;
-    m->build_id = wire_uuid(&j->build_id);
-    m->build_number = (uint32_t)j->build_number;
-    m->workspace_id = wire_uuid(&j->workspace_id);
-    m->workspace_name = m->task_name = lend(j->workspace_name);
-    m->task_id = wire_uuid(&j->task_id);
-    m->owner_id = wire_uuid(&j->owner_id);
-    m->owner_name = lend(j->owner_name);
-    m->template_name = lend(j->template_name);
-    m->app_slug = lend(j->app_slug);
-    if (uuid_is_nil(&j->agent_id))
-        return;
-    m->agent_id = wire_uuid(&j->agent_id);
-    *token = uuid_format(&j->agent_token);
-    m->agent_token = token->s;
-    if (j->wants_prompt)
-        m->prompt = lend(prompt_of(prompts, &j->task_id));
-}
-
-/* What the answer to one poll is made of; freed in one go. */
-struct parcel {
-    Stint__V1__JobSpec *specs;
-    struct uuid_str *tokens;
-    Stint__V1__JobRef *refs;
-    Stint__V1__AgentMessage *messages;
-    void **lists;
-};
-
-static Stint__V1__JobRef **put_refs(
-    struct parcel *p, size_t *at, void ***list, const job_ref_vec *refs)
-{
-    Stint__V1__JobRef **first = (Stint__V1__JobRef **)(void *)*list;
-    for (size_t i = 0; i < refs->n; i++) {
-        Stint__V1__JobRef *m = &p->refs[(*at)++];
-        stint__v1__job_ref__init(m);
-        m->job_id = wire_uuid(&refs->v[i].id);
-        m->token = (uint64_t)refs->v[i].token;
-        *(*list)++ = m;
-    }
-    return first;
-}
-
-static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w,
-    const struct db_result *prompts)
-{
-    size_t bytes = 0;
-    m->job = (Stint__V1__JobSpec **)(void *)*list;
-    for (size_t i = 0; i < w->jobs.n; i++) {
-        fill_spec(&p->specs[i], &w->jobs.v[i], &p->tokens[i], prompts);
-        bytes += strlen(p->specs[i].prompt) + 512;
-        if (i > 0 && bytes > WORK_BYTES_MAX)
-            break; /* the next poll does not name the rest, so they are sent then */
-        *(*list)++ = &p->specs[i];
-        m->n_job++;
-    }
-}
-
-static void put_messages(
-    Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w)
-{
-    m->message = (Stint__V1__AgentMessage **)(void *)*list;
-    m->n_message = w->messages.n;
-    for (size_t i = 0; i < w->messages.n; i++) {
-        Stint__V1__AgentMessage *a = &p->messages[i];
-        stint__v1__agent_message__init(a);
-        a->agent_id = wire_uuid(&w->messages.v[i].agent_id);
-        a->send_id = wire_uuid(&w->messages.v[i].send_id);
-        a->content = w->messages.v[i].content;
-        *(*list)++ = a;
-    }
-}
-
-static void dispatch(const struct dispatch *d, uint64_t epoch, const struct db_result *prompts)
-{
-    struct call *call = d->ticket;
-    const struct work *w = &d->work;
-    size_t n_refs = w->cancels.n + w->abandons.n;
-    struct parcel p = {.specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
-        .tokens = mem_calloc(w->jobs.n, sizeof(*p.tokens)),
-        .refs = mem_calloc(n_refs, sizeof(*p.refs)),
-        .messages = mem_calloc(w->messages.n, sizeof(*p.messages)),
-        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists))};
-    scoped_free ProtobufCBinaryData *revoked = mem_calloc(w->revoked.n, sizeof(*revoked));
-    Stint__V1__WorkerWork m = STINT__V1__WORKER_WORK__INIT;
-    void **list = p.lists;
-    size_t at = 0;
-
-    m.epoch = epoch;
-    m.resync = w->resync;
-    put_jobs(&m, &p, &list, w, prompts);
-    m.n_cancel = w->cancels.n;
-    m.cancel = put_refs(&p, &at, &list, &w->cancels);
-    m.n_abandon = w->abandons.n;
-    m.abandon = put_refs(&p, &at, &list, &w->abandons);
-    put_messages(&m, &p, &list, w);
-    for (size_t i = 0; i < w->revoked.n; i++)
-        revoked[i] = wire_uuid(&w->revoked.v[i]);
-    m.n_revoked_agent_id = w->revoked.n;
-    m.revoked_agent_id = revoked;
-
-    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_WORKER_WORK);
-    out.worker_work = &m;
-    bus_reply(call->bus, &out);
-    close_call(call);
-    free(p.specs);
-    free(p.tokens);
-    free(p.refs);
-    free(p.messages);
-    free(p.lists);
-}
-
 void serve_dispatches(
     struct serve *s, const struct effects *e, uint64_t epoch, const struct db_result *prompts)
 {
     (void)s;
-    for (size_t i = 0; i < e->dispatches.n; i++)
-        dispatch(&e->dispatches.v[i], epoch, prompts);
+    for (size_t i = 0; i < e->dispatches.n; i++) {
+        struct call *call = e->dispatches.v[i].ticket;
+        work_reply(call->bus, &e->dispatches.v[i].work, epoch, prompts);
+        close_call(call);
+    }
 }
 
 /* ---- life ---- */
