@@ -206,12 +206,14 @@ class Cluster:
         return found
 
     def log_tails(self, size=6000):
-        """[(name, end of log)] for a failing test."""
+        """[(name, end of log)] of the daemons and of the youngest agents, for a failing test."""
+        agents = sorted(glob.glob(f"{self.data_dir}/workspaces/*/sandbox.log"), key=os.path.getmtime)
         tails = []
-        for path in sorted(glob.glob(f"{self.log_dir}/*.log")):
+        for path in sorted(glob.glob(f"{self.log_dir}/*.log")) + agents[-4:]:
             with open(path, "rb") as f:
                 f.seek(max(0, os.path.getsize(path) - size))
-                tails.append((os.path.basename(path), f.read().decode("utf-8", "replace")))
+                name = os.path.relpath(path, self.directory).removeprefix("log/")
+                tails.append((name, f.read().decode("utf-8", "replace")))
         return tails
 
     # ---- asking

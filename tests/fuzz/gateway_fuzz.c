@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway_fuzz.c - the gateway's own decoders of what strangers send: queries, paths, chunked
+ * bodies, tokens, and text that becomes JSON.  The first byte chooses.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "gateway/chunked.h"
+#include "gateway/json_out.h"
+#include "gateway/route.h"
+#include "gateway/search.h"
+#include "gateway/token.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void fuzz_search(const char *text)
+{
+    static const char *const keys[] = {"owner", "organization", "status", NULL};
+    struct search s;
+    struct search_error e;
+    if (!search_parse(text, "owner", keys, &s, &e))
+        return;
+    for (size_t i = 0; i < s.n_terms; i++)
+        if (strlen(s.terms[i].key) + strlen(s.terms[i].value) > strlen(text))
+            abort();
+}
+
+static void fuzz_route(const char *text)
+{
+    const struct route *route;
+    struct route_params params;
+    if (route_find(METHOD_GET, text, &route, &params) != ROUTE_FOUND)
+        return;
+    for (size_t i = 0; i < params.n; i++)
+        if (params.v[i].n == 0 || params.v[i].at + (size_t)params.v[i].n > strlen(text))
+            abort();
+}
+
+static void fuzz_chunked(const char *data, size_t n)
+{
+    struct chunked c = {0};
+    struct strbuf out;
+    strbuf_init(&out);
+    size_t half = n / 2;
+    if (chunked_feed(&c, data, half, &out, 4096))
+        chunked_feed(&c, data + half, n - half, &out, 4096);
+    if (out.len > 4096 || out.len > n)
+        abort();
+    strbuf_done(&out);
+}
+
+static void fuzz_tokens(const char *text)
+{
+    char buf[64];
+    struct token t;
+    if (token_from_cookies(text, buf, sizeof(buf)) ||
+        token_from_authorization(text, buf, sizeof(buf)))
+        token_parse(buf, &t);
+    token_parse(text, &t);
+}
+
+/* What is written is read back the same. */
+static void fuzz_json(const char *text, size_t n)
+{
+    if (!text_is_utf8(text, n))
+        return;
+    struct strbuf out;
+    strbuf_init(&out);
+    json_open(&out, '[');
+    json_textn(&out, text, n);
+    json_close(&out, ']');
+    json_t *read = json_loadb(out.s, out.len, 0, NULL);
+    const char *back = json_string_value(json_array_get(read, 0));
+    if (back == NULL || strlen(back) != n || memcmp(back, text, n) != 0)
+        abort();
+    json_decref(read);
+    strbuf_done(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n == 0)
+        return 0;
+    scoped_free char *text = mem_strndup((const char *)data + 1, n - 1);
+    switch (data[0] % 5) {
+    case 0:
+        fuzz_search(text);
+        break;
+    case 1:
+        fuzz_route(text);
+        break;
+    case 2:
+        fuzz_chunked((const char *)data + 1, n - 1);
+        break;
+    case 3:
+        fuzz_tokens(text);
+        break;
+    default:
+        fuzz_json(text, strlen(text));
+        break;
+    }
+    return 0;
+}
