@@ -139,6 +139,7 @@ def test_postgres_restarts_under_load(clusters, how):
             assert process.is_running(), process.name
         cluster.postgres.start()
     assert len(creates.accepted) == 20, creates.refused
+    wait_until(lambda: api.get("/tasks").status_code == 200, "reads are back", 15)
     assert_each_ran_once(cluster, creates.accepted, 90)
     assert_every_note_once(cluster, api, tasks)
 
@@ -261,9 +262,11 @@ def test_a_full_disk(clusters):
     if mounted.returncode != 0:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr}")
     try:
-        # The same path inside, so that its sandboxes are known by it.
-        cluster.data_dir = disk + cluster.marker.removesuffix("/workspaces/")
-        os.makedirs(cluster.data_dir)
+        # Sandboxes are known by their path inside that file system.
+        unique = os.urandom(4).hex()
+        cluster.data_dir = os.path.join(disk, unique)
+        cluster.marker = f"/{unique}/workspaces/"
+        os.mkdir(cluster.data_dir)
         cluster.start()
         worker = cluster.add_worker()
         api = cluster.api()
