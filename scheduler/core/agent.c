@@ -6,7 +6,7 @@
 #include "core/base/cleanup.h"
 #include "scheduler/core/model.h"
 
-#define SEND_MS_MAX 30000
+#define SEND_MS_MAX 10000
 
 void agent_set_resting(struct core *c, struct agent *a, bool resting)
 {
@@ -42,6 +42,25 @@ void agent_end(struct core *c, struct task *t)
     free(a);
 }
 
+/* Its worker is known: give that one what is on its way.  An agent takes each message once. */
+static void deliver(struct core *c, const struct agent *a)
+{
+    struct send *s;
+    for (size_t i = 0; (s = map_next(&c->sends, &i)) != NULL;)
+        if (uuid_eq(&s->agent_id, &a->id))
+            *vec_push(&a->session->outbox.messages) =
+                (struct agent_message){a->id, s->id, mem_strdup(s->content)};
+}
+
+void agent_set_session(struct core *c, struct agent *a, struct worker *w)
+{
+    if (a->session == w)
+        return;
+    a->session = w;
+    if (w != NULL)
+        deliver(c, a);
+}
+
 void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,
     const struct uuid *token, void *ticket)
 {
@@ -49,7 +68,8 @@ void core_agent_open(struct core *c, const struct uuid *worker_id, const struct 
     struct worker *w = map_get(&c->workers, worker_id);
     struct reply r = {.ticket = ticket, .kind = REPLY_AGENT_OPENED, .code = REFUSAL_TOKEN_UNKNOWN};
     if (a != NULL && uuid_eq(&a->token, token)) {
-        a->session = w;
+        a->session = NULL; /* a new session even with the same worker */
+        agent_set_session(c, a, w);
         r.code = REFUSAL_NONE;
         r.watermark_of = a->id;
         task_mark_changed(c, a->task);
@@ -146,10 +166,18 @@ void core_task_send(struct core *c, const struct uuid *task_id, const struct uui
         return;
     }
     s = mem_alloc(sizeof(*s));
-    *s = (struct send){*send_id, t->agent->id, ticket, c->now_ms + SEND_MS_MAX};
+    *s =
+        (struct send){*send_id, t->agent->id, ticket, c->now_ms + SEND_MS_MAX, mem_strdup(content)};
     map_put(&c->sends, send_id, s);
     *vec_push(&t->agent->session->outbox.messages) =
         (struct agent_message){t->agent->id, *send_id, mem_strdup(content)};
+}
+
+void send_free(void *send)
+{
+    struct send *s = send;
+    free(s->content);
+    free(s);
 }
 
 void core_send_result(
@@ -161,7 +189,7 @@ void core_send_result(
     core_reply(c, s->ticket, code);
     if (detail != NULL && detail[0] != '\0')
         c->out->replies.v[c->out->replies.n - 1].detail = effects_strdup(c->out, detail);
-    free(s);
+    send_free(s);
 }
 
 void agent_tick_sends(struct core *c)

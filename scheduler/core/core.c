@@ -88,7 +88,7 @@ void core_free(struct core *c)
     queue_done(c);
     free_all(&c->owners, free_owner);
     free_all(&c->versions, free);
-    free_all(&c->sends, free);
+    free_all(&c->sends, send_free);
     map_done(&c->names);
     map_done(&c->agents);
     free_all(&c->words, free);

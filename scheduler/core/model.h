@@ -110,6 +110,7 @@ struct send {
     struct uuid id, agent_id;
     void *ticket;
     int64_t until_ms;
+    char *content; /* owned; for the agent's next worker, should this one die */
 };
 
 /* Starts of one owner and priority in one pool, oldest first. */
@@ -226,7 +227,10 @@ void agent_begin(struct core *c, struct task *t, const struct uuid *id, const st
 /* A later build supersedes it, or its workspace is gone. */
 void agent_end(struct core *c, struct task *t);
 void agent_set_resting(struct core *c, struct agent *a, bool resting);
+/* Where its session is; NULL: nowhere.  Messages on their way follow it. */
+void agent_set_session(struct core *c, struct agent *a, struct worker *w);
 void agent_tick_sends(struct core *c);
+void send_free(void *send);
 
 /* ---- worker.c ---- */
 

@@ -107,7 +107,7 @@ static void take_sessions(struct core *c, struct worker *w, const struct worker_
         if (a == NULL)
             *vec_push(&w->outbox.revoked) = p->sessions[i];
         else
-            a->session = w;
+            agent_set_session(c, a, w);
     }
     if (!p->knows_us && !p->sessions_complete)
         w->outbox.resync = true;

@@ -551,6 +551,28 @@ static void a_message_reaches_the_worker_that_holds_the_session(void **state)
     stage_close(&s);
 }
 
+static void a_message_follows_the_agent_to_another_worker(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, default_conf());
+    struct job_spec j = running_task(&s, 1);
+    struct uuid send = id_of(600), one = id_of(1), two = id_of(2);
+    core_agent_said(s.c, &j.agent_id, "idle", "ready");
+    core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(6));
+    core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+    poll(&s, 1, 1);
+    take(&s);
+    assert_int_equal(s.e.dispatches.v[0].work.messages.n, 1); /* and worker 1 dies with it */
+    poll(&s, 2, 1);
+    core_agent_open(s.c, &two, &j.agent_id, &j.agent_token, ticket(7));
+    take(&s);
+    assert_string_equal(s.e.dispatches.v[0].work.messages.v[0].content, "hello");
+    pass(&s, 11000);
+    assert_int_equal(last_refusal(&s), REFUSAL_APP_UNREACHABLE);
+    stage_close(&s);
+}
+
 static void a_running_start_is_canceled_and_cleaned_up(void **state)
 {
     (void)state;
@@ -718,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_waiting_task_is_deleted_at_once),
         cmocka_unit_test(tasks_at_rest_make_room_and_working_ones_do_not),
         cmocka_unit_test(a_message_reaches_the_worker_that_holds_the_session),
+        cmocka_unit_test(a_message_follows_the_agent_to_another_worker),
         cmocka_unit_test(a_running_start_is_canceled_and_cleaned_up),
         cmocka_unit_test(a_new_start_revokes_the_agent_before),
         cmocka_unit_test(a_new_leader_carries_on),
