@@ -39,6 +39,7 @@ struct worker {
     struct poll *poll;
     struct timer *drain_timer;
     atomic_bool ready;
+    bool redis_away;
 };
 
 /* ---- turns ---- */
@@ -78,10 +79,13 @@ static void on_watermark(void *arg, const char *channel, const char *data, size_
     }
 }
 
-/* core/kv says in the log when it goes and comes. */
+/* That it has gone is in the log already (core/kv). */
 static void on_redis(void *arg, bool up)
 {
     struct worker *w = arg;
+    if (up && w->redis_away)
+        log_info("Redis is back; what it may have lost is handed over again");
+    w->redis_away = !up;
     if (up)
         progress_again(w->progress);
 }
