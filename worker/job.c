@@ -2,10 +2,12 @@
 /* job.c - a job by itself; slots.c has them all. */
 #include "worker/job.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/mem.h"
 
 #define LINES_MAX 2000
@@ -48,29 +50,33 @@ const char *job_outcome_to_str(enum job_outcome o)
 }
 
 /* Every string of a spec. */
-#define FOR_STRINGS(spec, DO)                                                               \
-    DO((spec)->provisioner)                                                                 \
-    DO((spec)->workspace_name)                                                              \
-    DO((spec)->task_name) DO((spec)->owner_name) DO((spec)->prompt) DO((spec)->agent_token) \
-        DO((spec)->app_slug) DO((spec)->template_name) DO((spec)->template_dir)
+static const size_t texts[] = {
+    offsetof(struct job_spec, provisioner),
+    offsetof(struct job_spec, workspace_name),
+    offsetof(struct job_spec, task_name),
+    offsetof(struct job_spec, owner_name),
+    offsetof(struct job_spec, prompt),
+    offsetof(struct job_spec, agent_token),
+    offsetof(struct job_spec, app_slug),
+    offsetof(struct job_spec, template_name),
+    offsetof(struct job_spec, template_dir),
+};
 
 static char no_text[] = "";
 
-static void free_text(char *s)
+static char **text_at(struct job_spec *spec, size_t i)
 {
-    if (s != no_text)
-        free(s);
+    return (char **)(void *)((char *)spec + texts[i]);
 }
 
 struct job *job_new(struct job_spec *take_spec, const struct provisioner *p)
 {
     struct job *j = mem_alloc(sizeof(*j));
     j->spec = *take_spec;
-#define FILL(text)      \
-    if ((text) == NULL) \
-        (text) = no_text;
-    FOR_STRINGS(&j->spec, FILL)
-#undef FILL
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        if (*text_at(&j->spec, i) == NULL)
+            *text_at(&j->spec, i) = no_text;
+    }
     j->provisioner = p;
     j->io.call_fd = p == NULL || p->immediate ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     list_init(&j->node);
@@ -81,9 +87,10 @@ void job_free(struct job *j)
 {
     if (j == NULL)
         return;
-#define FREE(text) free_text(text);
-    FOR_STRINGS(&j->spec, FREE)
-#undef FREE
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        if (*text_at(&j->spec, i) != no_text)
+            free(*text_at(&j->spec, i));
+    }
     job_commit_lines(j, UINT64_MAX);
     vec_done(&j->lines);
     job_found_done(&j->found);

@@ -24,6 +24,13 @@
 #define LOCK_WAIT_MS  60000
 #define START_WAIT_MS 10000
 
+#define SANDBOX_PASSWD                                \
+    "root:x:0:0:root:/root:/usr/sbin/nologin\n"       \
+    "agent:x:1000:1000:agent:/home/agent:/bin/bash\n" \
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+#define SANDBOX_GROUP "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"
+#define SANDBOX_HOSTS "127.0.0.1 localhost\n::1 localhost\n"
+
 struct mount_dir {
     char *name;
     char *dir;
@@ -280,10 +287,9 @@ static enum err write_etc(const char *data_dir, struct errctx *ctx)
     static const struct {
         const char *name, *text;
     } files[] = {
-        {"passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:1000:1000:agent:/home/agent:/"
-                   "bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-        {"group",  "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"                                            },
-        {"hosts",  "127.0.0.1 localhost\n::1 localhost\n"                                                    },
+        {"passwd", SANDBOX_PASSWD},
+        {"group",  SANDBOX_GROUP },
+        {"hosts",  SANDBOX_HOSTS }
     };
     scoped_fd int data_fd = -1;
     scoped_fd int etc_fd = -1;

@@ -2,6 +2,7 @@
 #include "tests/unit/worker/local_fixture.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "worker/file.h"
 
 static void write_text(const char *path, const char *text, mode_t mode)
@@ -149,6 +151,31 @@ const char *fixture_read(const struct fixture *f, const char *rest)
         fclose(in);
     text[n] = '\0';
     return text;
+}
+
+bool fixture_wait_until(bool (*fits)(const void *arg), const void *arg)
+{
+    int64_t end_ms = clock_mono_ms() + 10000;
+    while (!fits(arg) && clock_mono_ms() < end_ms)
+        poll(NULL, 0, 5);
+    return fits(arg);
+}
+
+struct awaited {
+    const struct fixture *f;
+    const char *rest, *text;
+};
+
+static bool has_come(const void *arg)
+{
+    const struct awaited *a = arg;
+    return strstr(fixture_read(a->f, a->rest), a->text) != NULL;
+}
+
+void fixture_await(const struct fixture *f, const char *rest, const char *text)
+{
+    const struct awaited a = {f, rest, text};
+    assert_true(fixture_wait_until(has_come, &a));
 }
 
 bool fixture_exists(const struct fixture *f, const char *rest)

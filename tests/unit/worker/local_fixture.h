@@ -52,6 +52,10 @@ const char *fixture_path(const struct fixture *f, const char *rest);
 /* Its content, "" when it is not there. */
 const char *fixture_read(const struct fixture *f, const char *rest);
 bool fixture_exists(const struct fixture *f, const char *rest);
+/* Wait until the file has this text in it. */
+void fixture_await(const struct fixture *f, const char *rest, const char *text);
+/* Wait until fits() is true; false when it is not within ten seconds. */
+bool fixture_wait_until(bool (*fits)(const void *arg), const void *arg);
 /* Host pid of the sandbox, from sandbox.json; 0: none. */
 pid_t fixture_pid(const struct fixture *f);
 

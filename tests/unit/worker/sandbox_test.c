@@ -31,11 +31,11 @@ static bool is_alive(pid_t pid)
     return process_look_up(pid, &p);
 }
 
-static void await_text(const struct fixture *f, const char *path, const char *text)
+static void call(struct fixture *f, enum job_call what)
 {
-    for (int i = 0; i < 1000 && strstr(fixture_read(f, path), text) == NULL; i++)
-        usleep(10000);
-    assert_non_null(strstr(fixture_read(f, path), text));
+    uint64_t one = 1;
+    f->io.call = (int)what;
+    assert_int_equal(write(f->io.call_fd, &one, sizeof(one)), sizeof(one));
 }
 
 static void starts_once_and_again_finds_it(void **state)
@@ -112,6 +112,14 @@ static void stop_asks_first(void **state)
     fixture_done(&f);
 }
 
+static bool user_has_no_process(const void *uid)
+{
+    char command[80];
+    snprintf(command, sizeof(command), "ps -o pid= -u %u | wc -l | grep -qx 0",
+        (unsigned)*(const uid_t *)uid);
+    return system(command) == 0;
+}
+
 static void stop_kills_the_deaf_and_their_children(void **state)
 {
     (void)state;
@@ -122,31 +130,25 @@ static void stop_kills_the_deaf_and_their_children(void **state)
                       " while :; do sleep 0.05; done' & up; while :; do sleep 0.05; done\n");
     struct job_spec start = fixture_spec(&f, JOB_START, 1), stop = fixture_spec(&f, JOB_STOP, 2);
     assert_int_equal(fixture_run(&f, &start), ERR_OK);
-    await_text(&f, "/home/child", "\n");
+    fixture_await(&f, "/home/child", "\n");
 
     struct stat st;
     assert_int_equal(stat(fixture_path(&f, "/home"), &st), 0);
     assert_int_equal(fixture_run(&f, &stop), ERR_OK);
-    if (geteuid() == 0) { /* then the user has no other processes */
-        char command[80];
-        snprintf(
-            command, sizeof(command), "ps -o pid= -u %u | wc -l | grep -qx 0", (unsigned)st.st_uid);
-        bool gone = false;
-        for (int i = 0; i < 100 && !gone;
-             i++, usleep(10000)) /* the supervisor ends a moment later */
-            gone = system(command) == 0;
-        assert_true(gone);
-    }
+    if (geteuid() == 0) /* then the user has no other processes */
+        assert_true(fixture_wait_until(user_has_no_process, &st.st_uid));
     fixture_done(&f);
 }
 
-static void *cancel_soon(void *arg)
+static bool has_pid(const void *f)
 {
-    struct fixture *f = arg;
-    usleep(200000);
-    f->io.call = JOB_CANCEL;
-    uint64_t one = 1;
-    assert_int_equal(write(f->io.call_fd, &one, sizeof(one)), sizeof(one));
+    return fixture_pid(f) > 0;
+}
+
+static void *cancel_when_it_is_there(void *arg)
+{
+    assert_true(fixture_wait_until(has_pid, arg));
+    call(arg, JOB_CANCEL);
     return NULL;
 }
 
@@ -157,7 +159,7 @@ static void canceled_start_is_undone(void **state)
     fixture_agent(&f, "exec sleep 1000\n"); /* never says that it is up */
     struct job_spec start = fixture_spec(&f, JOB_START, 1);
     pthread_t thread;
-    pthread_create(&thread, NULL, cancel_soon, &f);
+    pthread_create(&thread, NULL, cancel_when_it_is_there, &f);
     int64_t since_ms = clock_mono_ms();
     assert_int_equal(fixture_run(&f, &start), ERR_CANCELED);
     pthread_join(thread, NULL);
@@ -176,10 +178,8 @@ static void canceled_stop_kills_at_once(void **state)
     struct job_spec start = fixture_spec(&f, JOB_START, 1), stop = fixture_spec(&f, JOB_STOP, 2);
     assert_int_equal(fixture_run(&f, &start), ERR_OK);
     pid_t pid = fixture_pid(&f);
-    pthread_t thread;
-    pthread_create(&thread, NULL, cancel_soon, &f);
+    call(&f, JOB_CANCEL);
     assert_int_equal(fixture_run(&f, &stop), ERR_OK);
-    pthread_join(thread, NULL);
     assert_false(is_alive(pid));
     fixture_done(&f);
 }
@@ -190,15 +190,14 @@ static void abandoned_start_touches_nothing_more(void **state)
     SANDBOX(f, NULL);
     fixture_agent(&f, LIVE("sleep 1; "));
     struct job_spec start = fixture_spec(&f, JOB_START, 1);
-    f.io.call = JOB_ABANDON;
-    uint64_t one = 1;
-    assert_int_equal(write(f.io.call_fd, &one, sizeof(one)), sizeof(one));
+    call(&f, JOB_ABANDON);
     assert_int_equal(fixture_run(&f, &start), ERR_LEASE_LOST);
     assert_false(f.found.clean);
 
     /* Its new owner takes over what there is. */
     f.io.call = JOB_GO_ON;
-    assert_int_equal(read(f.io.call_fd, &one, sizeof(one)), sizeof(one));
+    uint64_t calls;
+    assert_int_equal(read(f.io.call_fd, &calls, sizeof(calls)), sizeof(calls));
     start.token = 2;
     assert_int_equal(fixture_run(&f, &start), ERR_OK);
     assert_true(is_alive(fixture_pid(&f)));

@@ -159,32 +159,31 @@ static void hostile_ones_are_refused(void **state)
 {
     (void)state;
     static const struct {
-        const char *what;
         struct entry entries[ENTRIES_MAX];
         const char *says;
     } rows[] = {
-        {"absolute path",                    {{"/tmp/evil", 'f', "x"}},                                  "leads out"    },
-        {"dots",                             {{"../evil", 'f', "x"}},                                    "leads out"    },
-        {"dots inside",                      {{"a/../../evil", 'f', "x"}},                               "leads out"    },
-        {"link to the root",                 {{"l", 'l', "/"}},                                          "leads out"    },
-        {"link up",                          {{"l", 'l', "../x"}},                                       "leads out"    },
-        {"link up from below",               {{"a/b/l", 'l', "../../../x"}},                             "leads out"    },
-        {"two links that lead out together",
-         {{"a/b/", 'd', NULL}, {"a/up", 'l', ".."}, {"a/b/l", 'l', "../up/../x"}},                       "leads out"    },
-        {"write through a link",             {{"l", 'l', "/tmp"}, {"l/evil", 'f', "x"}},                 "leads out"    },
-        {"write through a link inside",      {{"a/", 'd', NULL}, {"l", 'l', "a"}, {"l/evil", 'f', "x"}},
-         "no directory"                                                                                                 },
-        {"write through a file",             {{"f", 'f', "x"}, {"f/evil", 'f', "x"}},                    "no directory" },
-        {"hard link out",                    {{"h", 'h', "/etc/passwd"}},                                "leads out"    },
-        {"hard link up",                     {{"h", 'h', "../../etc/passwd"}},                           "leads out"    },
-        {"hard link to nothing",             {{"h", 'h', "none"}},                                       "does not have"},
-        {"device",                           {{"null", 'c', NULL}},                                      "neither file" },
-        {"fifo",                             {{"pipe", 'p', NULL}},                                      "neither file" },
+        {{{"/tmp/evil", 'f', "x"}},                                         "leads out"    },
+        {{{"../evil", 'f', "x"}},                                           "leads out"    },
+        {{{"a/../../evil", 'f', "x"}},                                      "leads out"    },
+        {{{"l", 'l', "/"}},                                                 "leads out"    },
+        {{{"l", 'l', "../x"}},                                              "leads out"    },
+        {{{"a/b/l", 'l', "../../../x"}},                                    "leads out"    },
+ /* two links that lead out together */
+        {{{"b/", 'd', NULL}, {"up", 'l', "."}, {"b/l", 'l', "../up/../x"}}, "leads out"    },
+        {{{"l", 'l', "/tmp"}, {"l/evil", 'f', "x"}},                        "leads out"    },
+ /* through a link, even one that stays inside */
+        {{{"a/", 'd', NULL}, {"l", 'l', "a"}, {"l/evil", 'f', "x"}},        "no directory" },
+        {{{"f", 'f', "x"}, {"f/evil", 'f', "x"}},                           "no directory" },
+        {{{"h", 'h', "/etc/passwd"}},                                       "leads out"    },
+        {{{"h", 'h', "../../etc/passwd"}},                                  "leads out"    },
+        {{{"h", 'h', "none"}},                                              "does not have"},
+        {{{"null", 'c', NULL}},                                             "neither file" },
+        {{{"pipe", 'p', NULL}},                                             "neither file" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         enum err e = unpack_fd(pack(TAR, rows[i].entries, ENTRIES_MAX), &UNPACK_LIMIT);
         if (e != ERR_INVALID || strstr(ctx.text, rows[i].says) == NULL)
-            fail_msg("%s: %s, \"%s\"", rows[i].what, err_name(e), ctx.text);
+            fail_msg("row %zu: %s, \"%s\"", i, err_name(e), ctx.text);
         assert_false(err_is_retryable(e));
     }
     assert_int_not_equal(access("/tmp/evil", F_OK), 0);
