@@ -72,7 +72,7 @@ def wrk(stage, cluster, size, name, user, path, ids="", connections=64):
     program = shutil.which("wrk")
     assert program, "wrk is missing; install it with: apt-get install wrk"
     env = {"PATH": os.environ["PATH"], "STINT_TOKEN": stage.tokens[user], "BENCH_PATHS": ids}
-    argv = [program, "-t1", f"-c{connections}", f"-d{size.read_seconds}s", "--latency", "-s",
+    argv = [program, "-t1", f"-c{connections}", f"-d{size.read_seconds}s", "--latency", "--timeout", "30s", "-s",
             os.path.join(HERE, "get.lua"), cluster.gateway.url + path]
     # A first second that is not counted: plans are made, the caches fill.
     subprocess.run([*argv[:3], "-d1s", *argv[4:]], env=env, check=True, capture_output=True, timeout=60)

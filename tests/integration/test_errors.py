@@ -2,7 +2,6 @@
 """Bad input at the front door: a clear error in Coder's shape, and nothing lost or left behind."""
 
 import socket
-import uuid
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +11,7 @@ from lib.wait import wait_until
 
 CLUSTER = dict(workers=1)
 
+SOME_UUID = "7d0bd6d9-35d4-4a3c-9a0e-0f1fd1a1c9b2"  # of nothing
 NOT_FOUND = "Resource not found or you do not have access to this resource"
 SIGNED_OUT = "You are signed out or your session has expired. Please sign in again to continue."
 
@@ -42,7 +42,7 @@ def test_deeply_nested_json(cluster, api):
     message_of(refused)
 
 
-@pytest.mark.parametrize("version", [NIL_UUID, str(uuid.uuid4())])
+@pytest.mark.parametrize("version", [NIL_UUID, SOME_UUID])
 def test_an_unknown_template_version(cluster, api, version):
     """Goal: 400 with Coder's sentence, and no task."""
     refused = api.create(version, "echo", expect=400)
@@ -88,14 +88,14 @@ def test_a_name_that_is_taken(cluster, api):
 def test_unknown_users(cluster, api):
     """Goal: 404 for every task route of a user who is not there."""
     assert message_of(api.create(cluster.shell, "x", user="nobody-here", expect=404))
-    assert message_of(api.create(cluster.shell, "x", user=str(uuid.uuid4()), expect=404))
+    assert message_of(api.create(cluster.shell, "x", user=SOME_UUID, expect=404))
     message_of(api.get("/tasks/nobody-here/some-task", expect=404))
 
 
 @pytest.mark.parametrize("method, verb", [("GET", ""), ("DELETE", ""), ("PATCH", "/input"),
                                           ("POST", "/send"), ("GET", "/logs"), ("POST", "/pause"),
                                           ("POST", "/resume")])
-@pytest.mark.parametrize("task", [str(uuid.uuid4()), NIL_UUID, "no-such-task", "%00", "a%2Fb"])
+@pytest.mark.parametrize("task", [SOME_UUID, NIL_UUID, "no-such-task", "%00", "a%2Fb"])
 def test_unknown_tasks(cluster, api, method, verb, task):
     """Goal: 404 with Coder's sentence on every route."""
     refused = api.request(method, f"/tasks/me/{task}{verb}", json={"input": "x"}, expect=(400, 404))
@@ -113,7 +113,7 @@ def test_unknown_routes(cluster, api, method, path):
 
 
 @pytest.mark.parametrize("token", [None, "", "nonsense", "0123456789-" + "x" * 22, "short-secret",
-                                   str(uuid.uuid4()), "a" * 5000])
+                                   SOME_UUID, pytest.param("a" * 5000, id="long")])
 @pytest.mark.parametrize("method, path", [("GET", "/tasks"), ("POST", "/tasks/me"), ("GET", "/users/me"),
                                           ("DELETE", "/tasks/me/x"), ("POST", "/files")])
 def test_no_token_no_answer(cluster, method, path, token):

@@ -266,5 +266,5 @@ def test_run_on_an_empty_database(clusters):
     process = cluster.schedulers[0].start()
     wait_until(lambda: "migrate" in process.log() or "leading" in process.log(), "it speaks",
                say=process.log)
-    if not process.is_running():
-        assert process.wait_exit() != 0
+    if "leading" not in process.log():
+        assert process.wait_exit() not in (0, 99)

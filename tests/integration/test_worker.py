@@ -2,12 +2,13 @@
 """Workers may be killed, frozen, drained and restarted at any time; agents do not notice."""
 
 import os
+import pwd
 import shutil
 import signal
 
 import pytest
 
-from lib import templates
+from lib import sandboxes, templates
 from lib.load import ONCE, Creates, assert_each_ran_once
 from lib.wait import Stopwatch, stays, wait_until
 
@@ -64,7 +65,7 @@ def test_a_worker_killed_while_it_unpacks(clusters):
 def test_a_worker_killed_when_the_sandbox_is_there(clusters):
     """Goal: a worker that dies between making the sandbox and saying so: the agent that is there
     goes on, or is replaced; the prompt runs once either way."""
-    cluster = clusters(workers=2)
+    cluster = clusters(workers=2, scheduler={"lease": "2s"})
     api = cluster.api()
     for i in range(4):
         name = f"there-{i}"
@@ -81,7 +82,7 @@ def test_a_worker_killed_when_the_sandbox_is_there(clusters):
 
 def test_a_worker_killed_under_load(clusters):
     """Goal: thirty creates while workers are killed and started again: each runs once."""
-    cluster = clusters(workers=3)
+    cluster = clusters(workers=3, scheduler={"lease": "2s"})
     api = cluster.api()
     with Creates(api, cluster.shell, 30) as creates:
         for victim in cluster.workers[:2]:
@@ -195,3 +196,39 @@ def test_a_worker_without_bubblewrap(clusters):
     worker.start()
     assert worker.wait_exit() not in (0, 99)
     assert "bubblewrap" in worker.log() and "install" in worker.log(), worker.log()
+
+
+def test_a_worker_without_root(clusters):
+    """Goal: an ordinary user's worker carries a task through start, pause, resume and delete; its
+    sandbox has no more powers than root's."""
+    if os.getuid() != 0:
+        pytest.skip("all other tests do this when they are not run by root")
+    cluster = clusters(workers=0)
+    shutil.chown(cluster.data_dir, "nobody")
+    worker = cluster._worker(0)
+    worker.user = "nobody"
+    cluster.workers.append(worker)
+    # The sockets of Redis and of the scheduler are root's.
+    for path in (cluster.redis.socket, cluster.bus_urls[0].removeprefix("ipc://")):
+        os.chmod(path, 0o777)
+    worker.start()
+    wait_until(lambda: "ready" in worker.log() or not worker.is_running(), "it is ready", say=worker.log)
+    if not worker.is_running() and "sandbox" in worker.log():
+        worker.wait_exit()
+        pytest.skip("this kernel gives ordinary users no namespaces")
+    api = cluster.api()
+    template = api.push_template("plain", templates.shell())
+    task = api.wait_complete(api.create(template, "id -u; echo kept > ~/file; echo up"))
+    assert api.output(task).split() == ["1000", "up"]
+    agent = cluster.agent_pid(task)
+    assert sandboxes.status(agent)["Uid"].split()[0] == str(pwd.getpwnam("nobody").pw_uid)
+    assert int(sandboxes.status(agent)["CapEff"], 16) == 0
+    api.pause(task)
+    api.wait_status(task, "paused")
+    cluster.wait_gone(task)
+    api.resume(task)
+    api.wait_state(task, "idle")
+    api.send(task, "cat ~/file")
+    wait_until(lambda: api.task(task)["current_state"]["message"] == "kept", "the home is kept")
+    api.remove(task)
+    wait_until(lambda: not os.path.exists(cluster.home(task)), "the home is gone")

@@ -6,6 +6,7 @@ to one log file, which a failing test shows.
 """
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -18,10 +19,10 @@ SANITIZER = re.compile(
 
 
 def as_user(user):
-    """Prefix that runs a command as `user` when we are root."""
+    """setpriv's flags that run a command as `user` when we are root."""
     if user is None or os.getuid() != 0:
         return []
-    return [f"--reuid={user}", f"--regid={user}", "--init-groups"]
+    return [f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--init-groups"]
 
 
 class Process:

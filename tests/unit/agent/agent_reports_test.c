@@ -6,6 +6,9 @@
  */
 #include "tests/unit/agent/lab.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "agent/report_file.h"
 
 static struct lab lab;
@@ -333,6 +336,64 @@ static void test_batches_are_bounded(void **state)
     reports_free(r);
 }
 
+/* As far as files can tell, the disk is full. */
+static void set_room(rlim_t bytes)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static bool has_settled(void *arg)
+{
+    return reports_sync_now(arg) == ERR_OK;
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct loop *l = loop_new();
+    struct reports *r = open_store(1);
+    add(r, "a");
+    set_room((rlim_t)lab_size(&lab, "reports") + 10);
+    assert_int_equal(try_add(r, "b"), ERR_NO_SPACE);
+    assert_int_equal(try_add(r, "b"), ERR_NO_SPACE); /* and is not asked again at once */
+    assert_int_equal(reports_last(r), 1);
+    /* What must be said waits in memory, and what is said later stays behind it. */
+    Stint__V1__Lifecycle body;
+    Stint__V1__Report report = lifecycle_report(&body, (char *)(uintptr_t) "off");
+    reports_add_always(r, &report);
+    assert_false(reports_is_settled(r));
+    set_room(RLIM_INFINITY);
+    lab_run_until(l, has_settled, r);
+    add(r, "c");
+    assert_waiting(r, "lifecycle a\nlifecycle off\nlifecycle c\n");
+    reports_free(r);
+    loop_free(l);
+}
+
+static void test_full_disk_is_cleared_by_a_commit(void **state)
+{
+    (void)state;
+    struct reports *r = open_store(1);
+    char text[1001] = {0};
+    memset(text, 'x', 1000);
+    for (int i = 0; i < 100; i++)
+        add(r, text);
+    add_chat(r, "last");
+    assert_int_equal(
+        symlinkat("/dev/full", lab.dir, "reports.new"), 0); /* no room for a new file */
+    reports_commit(r, 101);
+    assert_int_equal(unlinkat(lab.dir, "reports.new", 0), 0);
+    assert_int_equal(lab_size(&lab, "reports"), 48);
+    r = reopen(r, 1);
+    assert_int_equal(reports_last(r), 101);
+    assert_int_equal(reports_next_message_id(r), 1);
+    add(r, "next");
+    assert_waiting(r, "lifecycle next\n");
+    reports_free(r);
+}
+
 static void count_done(void *arg)
 {
     ++*(int *)arg;
@@ -396,6 +457,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit_of_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watermark_beyond_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batches_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk_is_cleared_by_a_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_adds_are_one_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_replaced_during_a_sync, setup, teardown),
     };

@@ -397,7 +397,7 @@ static void test_reports_are_lost_behind_the_worker(void **state)
 static void test_sessions_are_forgotten(void **state)
 {
     struct world *w = *state;
-    with_faults(w, (struct faults){.forget = 20}, 1500);
+    with_faults(w, (struct faults){.forget = 50}, 3000);
     assert_true(w->workers[0].n_hellos + w->workers[1].n_hellos > 1);
 }
 
