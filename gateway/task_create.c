@@ -10,12 +10,17 @@
 
 #define NO_VERSION "Template version not found or you do not have access to this resource"
 
+/* A name made from the prompt may be taken; another suffix is not. */
+#define NAME_TRIES 8
+
 struct creation {
     struct uuid task_id, owner_id, version_id, organization_id, template_id, file_id;
     char owner_name[33];
+    char template_name[TASK_NAME_MAX + 1], provisioner[33], app_slug[65];
     char name[TASK_NAME_MAX + 1];
     char display_name[TASK_DISPLAY_NAME_MAX + 1];
-    const char *prompt; /* borrowed from r->json */
+    const char *prompt;  /* borrowed from r->json */
+    unsigned names_left; /* to be tried; 0: the name was given */
 };
 
 /* ---- 4. the answer ---- */
@@ -29,9 +34,11 @@ static void show_created(struct request *r)
         task_answer(r, 201);
 }
 
+static void ask_scheduler(struct request *r);
+
 static void on_created(struct request *r, const Stint__V1__Envelope *reply)
 {
-    const struct creation *c = r->state;
+    struct creation *c = r->state;
     struct uuid id = c->task_id;
     uint32_t code = REFUSAL_MALFORMED;
     const char *detail = "";
@@ -41,6 +48,10 @@ static void on_created(struct request *r, const Stint__V1__Envelope *reply)
     } else if (reply->body_case == STINT__V1__ENVELOPE__BODY_STATUS) {
         code = reply->status->code;
         detail = reply->status->detail;
+    }
+    if (code == REFUSAL_NAME_TAKEN && c->names_left > 0) {
+        ask_scheduler(r);
+        return;
     }
     if (code != REFUSAL_NONE) {
         answer_refusal(r, code, detail, c->name);
@@ -54,47 +65,57 @@ static void on_created(struct request *r, const Stint__V1__Envelope *reply)
 
 /* ---- 3. the names, and the scheduler ---- */
 
-static void fill_names(struct creation *c)
+static void make_name(struct creation *c)
 {
     unsigned suffix;
+    if (c->names_left == 0)
+        return;
+    c->names_left--;
     rng_bytes(&suffix, sizeof(suffix));
-    if (c->name[0] == '\0')
-        text_name_from_prompt(c->prompt, suffix & 0xffff, c->name);
-    if (c->display_name[0] == '\0')
-        text_display_from_prompt(c->prompt, c->display_name);
+    text_name_from_prompt(c->prompt, suffix & 0xffff, c->name);
 }
 
-static char *borrow(const char *s)
-{
-    return (char *)(uintptr_t)s;
-}
-
-static void create(struct request *r, const struct db_result *version)
+static void ask_scheduler(struct request *r)
 {
     struct creation *c = r->state;
     Stint__V1__TaskCreate m = STINT__V1__TASK_CREATE__INIT;
-    fill_names(c);
+    make_name(c);
     c->task_id = uuid_random();
-    c->organization_id = db_uuid(version, 0, 0);
-    c->template_id = db_uuid(version, 0, 1);
-    c->file_id = db_uuid(version, 0, 7);
     m.task_id = wire_uuid(&c->task_id);
     m.organization_id = wire_uuid(&c->organization_id);
     m.owner_id = wire_uuid(&c->owner_id);
     m.owner_name = c->owner_name;
     m.initiator_id = wire_uuid(&r->who.id);
     m.template_id = wire_uuid(&c->template_id);
-    m.template_name = borrow(db_text(version, 0, 2));
+    m.template_name = c->template_name;
     m.template_version_id = wire_uuid(&c->version_id);
     m.file_id = wire_uuid(&c->file_id);
-    m.provisioner = borrow(db_text(version, 0, 5));
-    m.app_slug = borrow(db_text(version, 0, 6));
+    m.provisioner = c->provisioner;
+    m.app_slug = c->app_slug;
     m.name = c->name;
     m.display_name = c->display_name;
-    m.prompt = borrow(c->prompt);
+    m.prompt = (char *)(uintptr_t)c->prompt;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_CREATE);
     e.task_create = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_created);
+}
+
+#define COPY(to, from) snprintf(to, sizeof(to), "%s", from)
+
+static void create(struct request *r, const struct db_result *version)
+{
+    struct creation *c = r->state;
+    c->organization_id = db_uuid(version, 0, 0);
+    c->template_id = db_uuid(version, 0, 1);
+    c->file_id = db_uuid(version, 0, 7);
+    COPY(c->template_name, db_text(version, 0, 2));
+    COPY(c->provisioner, db_text(version, 0, 5));
+    COPY(c->app_slug, db_text(version, 0, 6));
+    if (c->name[0] == '\0')
+        c->names_left = NAME_TRIES;
+    if (c->display_name[0] == '\0')
+        text_display_from_prompt(c->prompt, c->display_name);
+    ask_scheduler(r);
 }
 
 /* ---- 2. the version ---- */

@@ -2,14 +2,14 @@
 -- Reading tasks.  What has a life cycle is written by the scheduler, never here.
 
 -- name: task_find :one
--- $1 id uuid (or NULL), $2 owner_id uuid, $3 name text
+-- $1 id uuid (or NULL: by name), $2 owner_id uuid, $3 name text
 -- Whose is it?  An id speaks for itself; a name counts within its owner's tasks.
 SELECT id, owner_id
 FROM tasks
 WHERE deleted_at IS NULL
-    AND (id = $1::uuid OR (owner_id = $2::uuid AND lower(name) = lower($3::text)))
-ORDER BY id = $1::uuid DESC NULLS LAST
-LIMIT 1;
+    AND id = coalesce($1::uuid, (
+        SELECT id FROM tasks
+        WHERE owner_id = $2::uuid AND lower(name) = lower($3::text) AND deleted_at IS NULL));
 
 -- name: task_read :many
 -- $1 ids uuid[]

@@ -53,7 +53,7 @@ WHERE id = $1::uuid AND template_id IS NULL
 RETURNING id;
 
 -- name: template_version_get :one
--- $1 id uuid (or NULL), $2 template_id uuid, $3 name text
+-- $1 id uuid (or NULL: by name), $2 template_id uuid, $3 name text
 -- By its id, or by its name within a template.  The import job is the scheduler's to write and may
 -- not be there yet.
 SELECT v.id, v.template_id, v.organization_id, v.name, v.message, v.file_id, v.provisioner,
@@ -65,7 +65,9 @@ FROM template_versions v
 JOIN users u ON u.id = v.created_by
 LEFT JOIN jobs j ON j.id = v.job_id
 LEFT JOIN workers k ON k.id = j.worker_id
-WHERE v.id = $1::uuid OR (v.template_id = $2::uuid AND lower(v.name) = lower($3::text));
+WHERE v.id = coalesce($1::uuid, (
+    SELECT id FROM template_versions
+    WHERE template_id = $2::uuid AND lower(name) = lower($3::text)));
 
 -- name: template_version_for_task :one
 -- $1 id uuid

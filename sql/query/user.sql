@@ -30,11 +30,13 @@ VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::text)
 RETURNING id;
 
 -- name: user_get :one
--- $1 id uuid (or NULL), $2 username text
+-- $1 id uuid (or NULL: by name), $2 username text
 SELECT id, username, email, name, avatar_url, status::text, login_type,
     array_to_string(roles, ','), created_at, updated_at, last_seen_at
 FROM users
-WHERE deleted_at IS NULL AND (id = $1::uuid OR lower(username) = lower($2::text));
+WHERE deleted_at IS NULL
+    AND id = coalesce($1::uuid, (
+        SELECT id FROM users WHERE lower(username) = lower($2::text) AND deleted_at IS NULL));
 
 -- name: user_by_email :one
 -- $1 email text
