@@ -333,3 +333,16 @@ enum err report_file_rewrite(
     f->end = f->end - from + HEAD_BYTES;
     return ERR_OK;
 }
+
+enum err report_file_reset(struct report_file *f, uint64_t base, struct errctx *ctx)
+{
+    uint8_t head[HEAD_BYTES];
+    head_pack(f, base, head);
+    if (write_at(f->fd, head, sizeof(head), 0) != ERR_OK || fdatasync(f->fd) != 0 ||
+        ftruncate(f->fd, HEAD_BYTES) != 0)
+        return err_set(ctx, file_err(errno), NAME ": %s", strerror(errno));
+    f->base = base;
+    f->end = HEAD_BYTES;
+    vec_clear(&f->at);
+    return ERR_OK;
+}

@@ -45,6 +45,10 @@ uint64_t report_file_at(const struct report_file *f, size_t i);
 enum err must_check report_file_rewrite(
     struct report_file *f, size_t n_drop, uint64_t base, struct errctx *ctx);
 
+/* The same for an empty file, in place: takes no room on the disk.  A crash in the middle of it can
+ * bring the last records back under new numbers. */
+enum err must_check report_file_reset(struct report_file *f, uint64_t base, struct errctx *ctx);
+
 /* Payload of the record at the head of `data` (`n` bytes); NULL unless it is whole and sound. */
 const uint8_t *report_file_record(const uint8_t *data, size_t n, size_t *ret_payload_bytes);
 #define REPORT_RECORD_HEAD 8

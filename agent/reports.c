@@ -48,6 +48,7 @@ struct reports {
     struct sync sync;    /* fd >= 0: under way */
     unsigned generation; /* changes when the file is written anew */
     bool is_suspect;     /* a sync failed: what it covered must be written once more */
+    enum err disk;       /* what it said last; ERR_OK: it takes everything */
     int64_t retry_mono_ms;
     uint8_t *scratch; /* for packing */
     size_t scratch_room;
@@ -130,17 +131,24 @@ static size_t pack(struct reports *r, const Stint__V1__Report *report)
     return stint__v1__report__pack(report, r->scratch);
 }
 
+static void note_disk(struct reports *r, enum err e)
+{
+    if (e != ERR_OK && r->disk == ERR_OK)
+        log_error("cannot write reports, trying every second error=%s", LOG_Q(err_text(e)));
+    else if (e == ERR_OK && r->disk != ERR_OK)
+        log_info("reports can be written again");
+    r->disk = e;
+    if (e != ERR_OK)
+        r->retry_mono_ms = clock_mono_ms() + DISK_RETRY_MS;
+}
+
 /* The disk is asked once a second while it refuses. */
 static enum err append(struct reports *r, const uint8_t *payload, size_t n)
 {
-    int64_t now = clock_mono_ms();
-    if (now < r->retry_mono_ms)
-        return ERR_IO;
+    if (r->disk != ERR_OK && clock_mono_ms() < r->retry_mono_ms)
+        return r->disk;
     enum err e = report_file_append(&r->file, payload, n);
-    if (e != ERR_OK) {
-        log_error("cannot write a report, trying again in 1s error=%s", LOG_Q(err_text(e)));
-        r->retry_mono_ms = now + DISK_RETRY_MS;
-    }
+    note_disk(r, e);
     return e;
 }
 
@@ -166,7 +174,7 @@ static void take_message_id(struct reports *r, const Stint__V1__Report *report)
 enum err reports_add(struct reports *r, const Stint__V1__Report *report)
 {
     if (!add_late(r))
-        return ERR_IO;
+        return r->disk;
     if (reports_is_full(r))
         return ERR_FULL;
     size_t n = pack(r, report);
@@ -202,7 +210,7 @@ static enum err rewrite(struct reports *r, uint64_t base, struct errctx *ctx)
     return ERR_OK;
 }
 
-static bool disk_failed(struct reports *r, const char *what)
+static bool sync_failed(struct reports *r, const char *what)
 {
     log_error("cannot bring reports to disk, trying again in 1s error=%s", LOG_Q(what));
     r->is_suspect = true;
@@ -225,7 +233,7 @@ static void sync_done(void *arg)
     if (sync->generation == r->generation && sync->error == 0)
         r->durable = sync->target > r->durable ? sync->target : r->durable;
     else if (sync->generation == r->generation)
-        disk_failed(r, strerror(sync->error));
+        sync_failed(r, strerror(sync->error));
     sync->done(sync->arg);
 }
 
@@ -233,7 +241,7 @@ static void sync_done(void *arg)
 static bool write_again(struct reports *r)
 {
     struct errctx ctx = {0};
-    return rewrite(r, r->committed, &ctx) == ERR_OK || disk_failed(r, ctx.text);
+    return rewrite(r, r->committed, &ctx) == ERR_OK || sync_failed(r, ctx.text);
 }
 
 bool reports_sync(struct reports *r, struct loop *l, loop_fn done, void *arg)
@@ -247,7 +255,7 @@ bool reports_sync(struct reports *r, struct loop *l, loop_fn done, void *arg)
     /* A descriptor of its own: the file may be replaced meanwhile. */
     int fd = fcntl(r->file.fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
-        return disk_failed(r, strerror(errno));
+        return sync_failed(r, strerror(errno));
     r->sync = (struct sync){.reports = r,
         .fd = fd,
         .target = reports_last(r),
@@ -268,7 +276,7 @@ enum err reports_sync_now(struct reports *r)
     if (!add_late(r) || (r->is_suspect && !write_again(r)))
         return ERR_IO;
     if (fdatasync(r->file.fd) != 0) {
-        disk_failed(r, strerror(errno));
+        sync_failed(r, strerror(errno));
         return ERR_IO;
     }
     r->durable = reports_last(r);
@@ -277,10 +285,17 @@ enum err reports_sync_now(struct reports *r)
 
 /* ---- forgetting ---- */
 
+/* On a full disk there may be no room for the new file, however small. */
 static void compact(struct reports *r, uint64_t base)
 {
     struct errctx ctx = {0};
-    if (rewrite(r, base, &ctx) != ERR_OK)
+    enum err e = rewrite(r, base, &ctx);
+    if (e == ERR_NO_SPACE && r->committed == reports_last(r)) {
+        e = report_file_reset(&r->file, base, &ctx);
+        r->generation++;
+        r->committed = r->durable = reports_last(r);
+    }
+    if (e != ERR_OK)
         log_warn("cannot make the file of reports smaller error=%s", LOG_Q(ctx.text));
 }
 
