@@ -203,6 +203,10 @@ static enum err stop_in(struct local *l, struct workspace *ws, const struct job_
     struct sandbox_record record;
     bool running = false;
     enum err e = workspace_fence(ws, spec, ctx);
+    if (e == ERR_NO_SPACE) { /* stopping and deleting are what may help */
+        job_io_line(io, spec, LOG_WARN, "Stopping workspace", "%s", ctx->text);
+        e = ERR_OK;
+    }
     if (e == ERR_OK)
         e = sandbox_find(ws, &record, &running, ctx);
     if (e != ERR_OK)

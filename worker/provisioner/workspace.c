@@ -275,22 +275,31 @@ enum err workspace_prepare(struct workspace *ws, struct errctx *ctx)
 
 /* ---- delete ---- */
 
+static enum err mark_gone(struct workspace *ws, struct errctx *ctx)
+{
+    char gone[UUID_STR_LEN + 8];
+    gone_name(&ws->id, gone);
+    return file_write(
+        ws->parent_fd, gone, "", 0, &(struct file_write){.mode = 0600, .durable = true}, ctx);
+}
+
 enum err workspace_delete(struct workspace *ws, struct errctx *ctx)
 {
     struct uuid_str name = uuid_format(&ws->id);
-    char gone[UUID_STR_LEN + 8], trash[UUID_STR_LEN + 16];
-    gone_name(&ws->id, gone);
+    char trash[UUID_STR_LEN + 16];
     snprintf(trash, sizeof(trash), "%s.trash", name.s);
 
-    enum err e = file_write(
-        ws->parent_fd, gone, "", 0, &(struct file_write){.mode = 0600, .durable = true}, ctx);
-    if (e == ERR_OK) /* what an earlier try has left */
-        e = file_remove_tree(ws->parent_fd, trash, ctx);
+    /* The mark first; on a full disk there is room for it afterwards. */
+    enum err marked = mark_gone(ws, ctx);
+    if (marked != ERR_OK && marked != ERR_NO_SPACE)
+        return marked;
+    enum err e = file_remove_tree(ws->parent_fd, trash, ctx); /* what an earlier try has left */
     if (e != ERR_OK)
         return e;
     if (renameat(ws->parent_fd, name.s, ws->parent_fd, trash) != 0 && errno != ENOENT)
         return file_errno(ctx, "cannot remove workspace %s", name.s);
-    return file_remove_tree(ws->parent_fd, trash, ctx);
+    e = file_remove_tree(ws->parent_fd, trash, ctx);
+    return e == ERR_OK && marked != ERR_OK ? mark_gone(ws, ctx) : e;
 }
 
 enum err workspace_finish_delete(const char *data_dir, const struct uuid *id, struct errctx *ctx)
