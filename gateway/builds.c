@@ -301,9 +301,11 @@ static void write_workspace(const struct request *r, const struct db_result *b, 
 /* The row is gone by the time the queue has answered, so it is asked for first. */
 struct build_ask {
     struct uuid build_id, workspace_id;
-    enum { SHOW_BUILD, SHOW_MADE, SHOW_WORKSPACE } show;
+    enum { SHOW_BUILD, SHOW_MADE, SHOW_WORKSPACE, CANCEL_IT } show;
     bool knows_place;
 };
+
+static void cancel(struct request *r, const struct db_result *b);
 
 static void ask_build(struct request *r);
 
@@ -329,6 +331,10 @@ static void on_build(struct request *r, const struct db_result *const *results)
     }
     if (db_rows(b) == 0 || !request_may_touch(r, &owner)) {
         answer_not_found(r);
+        return;
+    }
+    if (a->show == CANCEL_IT) {
+        cancel(r, b);
         return;
     }
     if (is_waiting(b) && !a->knows_place) {
@@ -385,5 +391,58 @@ void workspace_get(struct request *r)
     struct build_ask *a = request_state(r, sizeof(*a), NULL);
     a->workspace_id = id;
     a->show = SHOW_WORKSPACE;
+    ask_build(r);
+}
+
+/* ---- cancel ---- */
+
+static void on_canceled(struct request *r, const Stint__V1__Envelope *reply)
+{
+    const Stint__V1__TaskReply *m = reply->task_reply;
+    if (reply->body_case != STINT__V1__ENVELOPE__BODY_TASK_REPLY) {
+        answer_refusal(r, REFUSAL_MALFORMED, "", "");
+    } else if (m->code != REFUSAL_NONE) {
+        answer_refusal(r, m->code, m->detail, "");
+    } else {
+        json_open(&r->out, '{');
+        json_key(&r->out, "message");
+        json_text(&r->out, "Job has been marked as canceled...");
+        json_close(&r->out, '}');
+        answer_json(r, 200);
+    }
+}
+
+/* `?expect_status=pending|running`: only if the job is still as the asker saw it. */
+static void cancel(struct request *r, const struct db_result *b)
+{
+    const char *expected = request_query(r, "expect_status");
+    if (expected != NULL && strcmp(expected, "pending") != 0 && strcmp(expected, "running") != 0) {
+        answer_error(r, 400, "Invalid expect_status.", "Use pending or running.");
+        return;
+    }
+    if (expected != NULL && strcmp(expected, db_text(b, 0, JOB_STATE)) != 0) {
+        answer_error(r, 412, "Job is not in the expected state.", "");
+        return;
+    }
+    const struct build_ask *a = r->state;
+    struct uuid task_id = db_uuid(b, 0, TASK_ID);
+    Stint__V1__TaskCommand m = STINT__V1__TASK_COMMAND__INIT;
+    m.task_id = wire_uuid(&task_id);
+    m.initiator_id = wire_uuid(&r->who.id);
+    m.build_id = wire_uuid(&a->build_id);
+    m.verb = STINT__V1__TASK_VERB__TASK_VERB_CANCEL;
+    Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_COMMAND);
+    e.task_command = &m;
+    ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_canceled);
+}
+
+void build_cancel(struct request *r)
+{
+    struct uuid id;
+    if (!request_param_uuid(r, 0, &id))
+        return;
+    struct build_ask *a = request_state(r, sizeof(*a), NULL);
+    a->build_id = id;
+    a->show = CANCEL_IT;
     ask_build(r);
 }

@@ -301,8 +301,10 @@ static enum refusal do_cancel(struct core *c, struct task *t, const struct comma
     core_audit(c, cmd->initiator_id, "cancel", "workspace_build", &t->build_id);
     if (j->state == JOB_RUNNING) {
         job_move(c, j, JOB_CANCEL);
-        j->cancel_sent_ms = c->now_ms;
-        *vec_push(&j->worker->outbox.cancels) = (struct job_ref){j->id, j->token};
+        if (j->worker->ticket != NULL) { /* else its next poll, which names the job, is told */
+            j->cancel_sent_ms = c->now_ms;
+            *vec_push(&j->worker->outbox.cancels) = (struct job_ref){j->id, j->token};
+        }
         return REFUSAL_NONE;
     }
     queue_remove(c, j);
