@@ -398,18 +398,13 @@ void workspace_get(struct request *r)
 
 static void on_canceled(struct request *r, const Stint__V1__Envelope *reply)
 {
-    const Stint__V1__TaskReply *m = reply->task_reply;
-    if (reply->body_case != STINT__V1__ENVELOPE__BODY_TASK_REPLY) {
-        answer_refusal(r, REFUSAL_MALFORMED, "", "");
-    } else if (m->code != REFUSAL_NONE) {
-        answer_refusal(r, m->code, m->detail, "");
-    } else {
-        json_open(&r->out, '{');
-        json_key(&r->out, "message");
-        json_text(&r->out, "Job has been marked as canceled...");
-        json_close(&r->out, '}');
-        answer_json(r, 200);
-    }
+    if (task_accepted(r, reply) == NULL)
+        return;
+    json_open(&r->out, '{');
+    json_key(&r->out, "message");
+    json_text(&r->out, "Job has been marked as canceled...");
+    json_close(&r->out, '}');
+    answer_json(r, 200);
 }
 
 /* `?expect_status=pending|running`: only if the job is still as the asker saw it. */

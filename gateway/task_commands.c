@@ -14,8 +14,7 @@
 
 /* ---- pause, resume, delete, input ---- */
 
-/* NULL: the reply is of another kind.  Else what was asked has been done, or the client knows. */
-static const Stint__V1__TaskReply *accepted(struct request *r, const Stint__V1__Envelope *reply)
+const Stint__V1__TaskReply *task_accepted(struct request *r, const Stint__V1__Envelope *reply)
 {
     uint32_t code = REFUSAL_MALFORMED;
     const char *detail = "";
@@ -42,7 +41,7 @@ struct command {
 static void on_done(struct request *r, const Stint__V1__Envelope *reply)
 {
     struct command *c = r->state;
-    const Stint__V1__TaskReply *done = accepted(r, reply);
+    const Stint__V1__TaskReply *done = task_accepted(r, reply);
     struct uuid build_id = c->build_id, said;
     Stint__V1__TaskVerb verb = c->verb;
     if (done == NULL)

@@ -175,7 +175,7 @@ static void step_connecting(struct db *db)
  * happens. */
 #define PLANS                                                                               \
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off " \
-    "-c enable_hashjoin=off -c enable_mergejoin=off"
+    "-c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
 static void connect_now(struct db *db)
 {
