@@ -175,4 +175,8 @@ void answer_forbidden(struct request *r);
 void answer_refusal(struct request *r, uint32_t code, const char *detail, const char *name);
 void answer_db_failed(struct request *r, enum err code);
 
+/* The scheduler's answer to a TaskCommand (task_commands.c).  NULL: it refused, and the client has
+ * been told.  Else what was asked has been done. */
+const Stint__V1__TaskReply *task_accepted(struct request *r, const Stint__V1__Envelope *reply);
+
 #endif

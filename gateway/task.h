@@ -48,9 +48,4 @@ const char *agent_unhealthy_reason(const char *lifecycle, bool has_connected);
 
 bool task_status_is_known(const char *status);
 
-/* ---- what the scheduler answers to a TaskCommand (task_commands.c) ---- */
-
-/* NULL: it refused, and the client has been told.  Else what was asked has been done. */
-const Stint__V1__TaskReply *task_accepted(struct request *r, const Stint__V1__Envelope *reply);
-
 #endif
