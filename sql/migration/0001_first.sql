@@ -192,7 +192,8 @@ CREATE TABLE tasks (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX tasks_name_is_unique ON tasks (owner_id, lower(name)) WHERE deleted_at IS NULL;
--- GET /tasks without an owner: newest first.
+-- GET /tasks of one owner, and of all: newest first.
+CREATE INDEX tasks_by_owner_and_age ON tasks (owner_id, created_at DESC, id) WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_age ON tasks (created_at DESC) WHERE deleted_at IS NULL;
 
 CREATE TABLE workspaces (

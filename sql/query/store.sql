@@ -82,7 +82,9 @@ WHERE w.id = u.id;
 -- name: store_delete_tasks :exec
 -- $1 id uuid[]
 WITH gone AS (DELETE FROM log_snapshots WHERE task_id = ANY ($1::uuid[]))
-UPDATE tasks SET deleted_at = now() WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
+UPDATE tasks SET deleted_at = now()
+FROM unnest($1::uuid[]) AS u (id)
+WHERE tasks.id = u.id AND tasks.deleted_at IS NULL;
 
 -- name: store_update_prompt :exec
 -- $1 id uuid, $2 prompt text
@@ -137,7 +139,10 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]);
 
 -- name: store_read_prompts :many
 -- $1 task id uuid[]
-SELECT id, prompt FROM tasks WHERE id = ANY ($1::uuid[]);
+-- OFFSET 0 keeps this a look-up by key for each id, whatever the table looked like when it was planned.
+SELECT t.id, t.prompt
+FROM unnest($1::uuid[]) AS want (id)
+CROSS JOIN LATERAL (SELECT id, prompt FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t;
 
 -- name: store_open_agents :many
 -- $1 id uuid[]
