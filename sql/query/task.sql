@@ -13,15 +13,17 @@ WHERE deleted_at IS NULL
 
 -- name: task_read :many
 -- $1 ids uuid[]
--- All that GET shows of these tasks; those that are gone are left out.
-SELECT id, organization_id, owner_id, owner_username, owner_avatar_url, name, display_name,
-    template_id, template_version_id, template_name, template_display_name, template_icon,
-    workspace_id, workspace_name, build_number, transition::text, job_state::text,
-    agent_id, agent_lifecycle::text, agent_connected_at, app_id, app_health::text,
-    prompt, status, state::text, state_message, state_uri, state_at, build_created_at,
-    created_at, workspace_updated_at, build_id
-FROM tasks_with_status
-WHERE id = ANY ($1::uuid[]);
+-- All that GET shows of these tasks; those that are gone are left out.  OFFSET 0 keeps it a look-up by
+-- key for each id, whatever the tables looked like when the statement was planned.
+SELECT t.id, t.organization_id, t.owner_id, t.owner_username, t.owner_avatar_url, t.name,
+    t.display_name, t.template_id, t.template_version_id, t.template_name,
+    t.template_display_name, t.template_icon, t.workspace_id, t.workspace_name, t.build_number,
+    t.transition::text, t.job_state::text, t.agent_id, t.agent_lifecycle::text,
+    t.agent_connected_at, t.app_id, t.app_health::text, t.prompt, t.status, t.state::text,
+    t.state_message, t.state_uri, t.state_at, t.build_created_at, t.created_at,
+    t.workspace_updated_at, t.build_id
+FROM unnest($1::uuid[]) AS want (id)
+CROSS JOIN LATERAL (SELECT * FROM tasks_with_status AS s WHERE s.id = want.id OFFSET 0) AS t;
 
 -- name: task_list :many
 -- $1 organization_id uuid
