@@ -7,6 +7,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/bus/admin.h"
 #include "scheduler/conf.h"
 #include "scheduler/leader.h"
@@ -92,6 +93,31 @@ static enum err run(struct scheduler *s, struct errctx *ctx)
     return code;
 }
 
+/* Unix sockets and loopback are fine; anything else is plain text on somebody's network. */
+static bool is_local(const char *url)
+{
+    static const char *const local[] = {"ipc://", "tcp://127.",
+        "tcp://localhost:", "tcp://[::1]:", "ws://127.", "ws://localhost:", "ws://[::1]:"};
+    for (size_t i = 0; i < COUNT(local); i++)
+        if (strncmp(url, local[i], strlen(local[i])) == 0)
+            return true;
+    return false;
+}
+
+static enum err check_listen(const struct scheduler_conf *c, struct errctx *ctx)
+{
+    scoped_free char *copy = mem_strdup(c->listen);
+    char *rest = copy, *url;
+    while (c->insecure_bus == 0 && (url = strsep(&rest, ",")) != NULL)
+        if (!is_local(url))
+            return err_set(ctx, ERR_CONFIG,
+                "%s is open to the network without encryption: listen on ipc:// or loopback, or "
+                "set "
+                "--insecure-bus if nobody else can reach it",
+                url);
+    return ERR_OK;
+}
+
 static enum err check_conf(const struct scheduler_conf *c, bool needs_redis, struct errctx *ctx)
 {
     enum log_level level;
@@ -106,7 +132,7 @@ static enum err check_conf(const struct scheduler_conf *c, bool needs_redis, str
             ctx, ERR_CONFIG, "log_level is \"%s\": use debug, info, warn or error", c->log_level);
     log_set_level(level);
     log_set_json(strcmp(c->log_format, "json") == 0);
-    return ERR_OK;
+    return check_listen(c, ctx);
 }
 
 int main(int argc, char **argv)

@@ -268,3 +268,13 @@ def test_run_on_an_empty_database(clusters):
                say=process.log)
     if "leading" not in process.log():
         assert process.wait_exit() not in (0, 99)
+
+
+def test_the_bus_is_not_opened_to_the_network_by_accident(clusters):
+    """Goal: plain tcp beyond loopback needs a setting that names the danger.  Method: start one."""
+    cluster = clusters(start=False)
+    program = cluster.session.build.program("stint-scheduler")
+    done = subprocess.run([program, "--listen", "tcp://0.0.0.0:0", "--database-url", "dbname=none",
+                           "--redis-url", "unix:///nowhere"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 78
+    assert "--insecure-bus" in done.stderr
