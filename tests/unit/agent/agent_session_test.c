@@ -13,6 +13,13 @@
 
 #define IMPATIENT_MS 150
 
+/* nng 1.5 now and then forgets a message that was on its way into a connection that ends. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libnng.so";
+}
+
 /* ---- a fake worker, and the Postgres behind it ---- */
 
 struct postgres {
@@ -47,7 +54,7 @@ struct world {
     struct postgres pg;
     struct timer *watermark_timer, *add_timer, *restart_timer;
     struct faults faults;
-    unsigned seed;
+    uint64_t seed;
     struct worker workers[2];
     struct worker *to_restart;
     unsigned n_total, n_added;
@@ -61,8 +68,10 @@ struct world {
 
 static bool roll(struct world *w, unsigned percent)
 {
-    w->seed = w->seed * 1103515245U + 12345U;
-    return (w->seed >> 16) % 100 < percent;
+    uint64_t x = w->seed += 0x9e3779b97f4a7c15U;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+    return (x >> 33) % 100 < percent;
 }
 
 static void answer_poll(void *arg)
@@ -397,7 +406,7 @@ static void test_reports_are_lost_behind_the_worker(void **state)
 static void test_sessions_are_forgotten(void **state)
 {
     struct world *w = *state;
-    with_faults(w, (struct faults){.forget = 50}, 3000);
+    with_faults(w, (struct faults){.forget = 30}, 3000);
     assert_true(w->workers[0].n_hellos + w->workers[1].n_hellos > 1);
 }
 
