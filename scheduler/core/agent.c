@@ -6,7 +6,9 @@
 #include "core/base/cleanup.h"
 #include "scheduler/core/model.h"
 
-#define SEND_MS_MAX 10000
+#define SEND_MS_MAX     10000
+#define SILENT_MS_MAX   30000
+#define SILENT_CHECK_MS 1000
 
 void agent_set_resting(struct core *c, struct agent *a, bool resting)
 {
@@ -52,13 +54,72 @@ static void deliver(struct core *c, const struct agent *a)
                 (struct agent_message){a->id, s->id, mem_strdup(s->content)};
 }
 
+/* A status in the agent's name, numbered like those that come over REST. */
+static void say_for(struct core *c, struct agent *a, const char *state, const char *message)
+{
+    *vec_push(&c->out->statuses) = (struct row_status){.agent_id = a->id,
+        .seq = --a->status_seq,
+        .slug = a->task->app_slug,
+        .state = state,
+        .message = message,
+        .uri = ""};
+    task_mark_changed(c, a->task);
+    core_agent_said(c, &a->id, state, NULL);
+}
+
 void agent_set_session(struct core *c, struct agent *a, struct worker *w)
 {
     if (a->session == w)
         return;
     a->session = w;
-    if (w != NULL)
-        deliver(c, a);
+    a->alone_since_ms = 0;
+    if (w == NULL) {
+        agent_expected(c, a);
+        return;
+    }
+    deliver(c, a);
+    if (a->said_gone) /* it was working then; what has become of it since, its reports will say */
+        say_for(c, a, "working", "The agent is back.");
+    a->said_gone = false;
+}
+
+void agent_expected(struct core *c, struct agent *a)
+{
+    const struct job *j = &a->task->job;
+    if (a->session == NULL && j->kind == JOB_START && j->state == JOB_SUCCEEDED)
+        a->alone_since_ms = c->now_ms;
+}
+
+/* Only a host that still has a worker can tell that it is the agent that is gone. */
+static bool host_has_worker(const struct core *c, const char *host)
+{
+    struct worker *w;
+    for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;)
+        if (w->host == host && w->known)
+            return true;
+    return false;
+}
+
+static void say_gone(struct core *c, struct agent *a)
+{
+    a->alone_since_ms = 0;
+    a->said_gone = true;
+    say_for(c, a, "failure", "The agent is gone. Pause and resume the task for a new one.");
+}
+
+void agent_tick_silent(struct core *c)
+{
+    if (c->now_ms - c->silent_checked_ms < SILENT_CHECK_MS)
+        return;
+    c->silent_checked_ms = c->now_ms;
+    struct agent *a;
+    for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;) {
+        const struct job *j = &a->task->job;
+        bool silent = a->alone_since_ms > 0 && c->now_ms - a->alone_since_ms >= SILENT_MS_MAX;
+        if (silent && !a->resting && j->kind == JOB_START && j->state == JOB_SUCCEEDED &&
+            host_has_worker(c, a->task->host))
+            say_gone(c, a);
+    }
 }
 
 void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,
@@ -68,7 +129,7 @@ void core_agent_open(struct core *c, const struct uuid *worker_id, const struct 
     struct worker *w = map_get(&c->workers, worker_id);
     struct reply r = {.ticket = ticket, .kind = REPLY_AGENT_OPENED, .code = REFUSAL_TOKEN_UNKNOWN};
     if (a != NULL && uuid_eq(&a->token, token)) {
-        a->session = NULL; /* a new session even with the same worker */
+        a->session = NULL; /* a new session, even if with the same worker */
         agent_set_session(c, a, w);
         r.code = REFUSAL_NONE;
         r.watermark_of = a->id;

@@ -304,6 +304,7 @@ void core_tick(struct core *c)
     worker_tick(c);
     job_retry_due(c);
     agent_tick_sends(c);
+    agent_tick_silent(c);
     if (c->conf.make_room)
         task_pause_to_make_room(c);
 }

@@ -52,6 +52,7 @@ static void load_agent(struct core *c, struct task *t, const struct load_task *l
     agent_begin(c, t, &l->agent_id, &l->agent_token);
     t->agent->status_seq = l->status_seq;
     core_agent_said(c, &l->agent_id, l->app_state, l->lifecycle);
+    agent_expected(c, t->agent);
 }
 
 void core_load_task(struct core *c, const struct load_task *l)

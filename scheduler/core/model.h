@@ -79,7 +79,8 @@ struct agent {
     enum lifecycle_phase phase;
     bool resting; /* complete, idle or failure: the app has nothing to do */
     int64_t rests_since_ms;
-    int64_t status_seq; /* last number given to a status that came over REST; <= 0 */
+    int64_t alone_since_ms; /* without a session although its start has succeeded; 0: not so */
+    int64_t status_seq;     /* last number given to a status that came over REST; <= 0 */
     struct list rest_link;
 };
 
@@ -157,6 +158,7 @@ struct core {
     uint64_t queue_version;  /* changes whenever positions may have */
     uint64_t placed_version; /* of the positions at hand */
     int64_t placed_at_ms;
+    int64_t silent_checked_ms;
     int64_t last_start_ms;
     double start_interval_ms; /* between starts while others waited; moving average */
 
@@ -230,6 +232,10 @@ void agent_set_resting(struct core *c, struct agent *a, bool resting);
 /* Where its session is; NULL: nowhere.  Messages on their way follow it. */
 void agent_set_session(struct core *c, struct agent *a, struct worker *w);
 void agent_tick_sends(struct core *c);
+/* Agents that work and have not been heard of for long are said to have failed. */
+void agent_tick_silent(struct core *c);
+/* The start has succeeded: from now on silence counts. */
+void agent_expected(struct core *c, struct agent *a);
 void send_free(void *send);
 
 /* ---- worker.c ---- */

@@ -114,6 +114,8 @@ void task_build_over(struct core *c, struct task *t)
     }
     if (j->kind == JOB_START && j->state != JOB_SUCCEEDED && j->holds_compute)
         job_start_cleanup(c, t);
+    if (j->kind == JOB_START && j->state == JOB_SUCCEEDED && t->agent != NULL)
+        agent_expected(c, t->agent);
 }
 
 /* ---- create ---- */

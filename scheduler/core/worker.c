@@ -100,7 +100,7 @@ static void take_sessions(struct core *c, struct worker *w, const struct worker_
     for (size_t i = 0; i < p->n_closed; i++) {
         struct agent *a = map_get(&c->agents, &p->closed[i]);
         if (a != NULL && a->session == w)
-            a->session = NULL;
+            agent_set_session(c, a, NULL);
     }
     for (size_t i = 0; i < p->n_sessions; i++) {
         struct agent *a = map_get(&c->agents, &p->sessions[i]);
@@ -184,7 +184,7 @@ static void worker_gone(struct core *c, struct worker *w)
     struct agent *a;
     for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;)
         if (a->session == w)
-            a->session = NULL;
+            agent_set_session(c, a, NULL);
     if (w->name != NULL)
         write_row(c, w, "gone");
     map_remove(&c->workers, &w->id);

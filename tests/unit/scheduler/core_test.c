@@ -573,6 +573,41 @@ static void a_message_follows_the_agent_to_another_worker(void **state)
     stage_close(&s);
 }
 
+static void an_agent_that_is_gone_is_not_left_working(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, default_conf());
+    struct job_spec j = running_task(&s, 1);
+    struct uuid one = id_of(1);
+    core_agent_said(s.c, &j.agent_id, "working", "ready");
+    core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(6));
+    struct worker_poll p = {.worker_id = one,
+        .name = "w",
+        .host = "h",
+        .version = "1",
+        .provisioners = "local",
+        .knows_us = true,
+        .closed = &j.agent_id,
+        .n_closed = 1};
+    core_worker_poll(s.c, &p, ticket(7));
+    for (int second = 0; second < 29; second++) {
+        pass(&s, 1000);
+        assert_int_equal(s.e.statuses.n, 0);
+        poll(&s, 1, 1);
+    }
+    pass(&s, 1500);
+    assert_int_equal(s.e.statuses.n, 1);
+    assert_string_equal(s.e.statuses.v[0].state, "failure");
+    poll(&s, 1, 1);
+    pass(&s, 3000);
+    assert_int_equal(s.e.statuses.n, 0); /* said once */
+    core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(8));
+    take(&s);
+    assert_string_equal(s.e.statuses.v[0].state, "working");
+    stage_close(&s);
+}
+
 static void a_running_start_is_canceled_and_cleaned_up(void **state)
 {
     (void)state;
@@ -741,6 +776,7 @@ int main(void)
         cmocka_unit_test(tasks_at_rest_make_room_and_working_ones_do_not),
         cmocka_unit_test(a_message_reaches_the_worker_that_holds_the_session),
         cmocka_unit_test(a_message_follows_the_agent_to_another_worker),
+        cmocka_unit_test(an_agent_that_is_gone_is_not_left_working),
         cmocka_unit_test(a_running_start_is_canceled_and_cleaned_up),
         cmocka_unit_test(a_new_start_revokes_the_agent_before),
         cmocka_unit_test(a_new_leader_carries_on),
