@@ -80,6 +80,7 @@ struct agent {
     bool resting; /* complete, idle or failure: the app has nothing to do */
     int64_t rests_since_ms;
     int64_t alone_since_ms; /* without a session although its start has succeeded; 0: not so */
+    bool said_gone;         /* we have said in its name that it is gone */
     int64_t status_seq;     /* last number given to a status that came over REST; <= 0 */
     struct list rest_link;
 };
