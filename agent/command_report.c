@@ -130,7 +130,7 @@ static enum err read_answer(int fd, struct errctx *ctx)
 
 static enum err report(const struct words *w, struct errctx *ctx)
 {
-    int fd;
+    int fd = -1;
     enum err e = check(w, ctx);
     if (e == ERR_OK)
         e = dial(&fd, ctx);

@@ -6,6 +6,7 @@
  */
 #include "agent/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,7 +268,7 @@ static void say_hello(struct session *s)
 /* ---- polls ---- */
 
 static void queue_answer(
-    struct session *s, const struct uuid *send_id, enum refusal code, const char *detail)
+    struct session *s, const struct uuid *send_id, enum refusal code, const char detail[static 160])
 {
     list_for(item, &s->answers)
     {
@@ -277,7 +278,7 @@ static void queue_answer(
     struct answer *answer = mem_alloc(sizeof(*answer));
     answer->send_id = *send_id;
     answer->code = code;
-    strncpy(answer->detail, detail, sizeof(answer->detail) - 1);
+    snprintf(answer->detail, sizeof(answer->detail), "%s", detail);
     list_append(&s->answers, &answer->item);
 }
 

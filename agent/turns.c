@@ -17,6 +17,7 @@
 #include "agent/turn_mark.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/text.h"
 #include "core/base/vec.h"
 
 /* Refusals that are remembered, so that a message delivered again gets the same answer. */
@@ -205,7 +206,9 @@ void turns_begin(struct turns *t)
 static struct turn_answer refuse(enum refusal code, const char *detail)
 {
     struct turn_answer answer = {.code = code};
-    snprintf(answer.detail, sizeof(answer.detail), "%s", detail);
+    /* Never half a character: it goes out as text. */
+    memcpy(
+        answer.detail, detail, text_utf8_prefix(detail, strlen(detail), sizeof(answer.detail) - 1));
     return answer;
 }
 
@@ -282,8 +285,12 @@ static void say_failure(struct turns *t, const char *last_line)
         return; /* its own words say more */
     scoped(strbuf_done) struct strbuf message;
     strbuf_init(&message);
-    if (WIFSIGNALED(t->wait_status))
-        strbuf_addf(&message, "ended by SIG%s", sigabbrev_np(WTERMSIG(t->wait_status)));
+    const char *signal_name =
+        WIFSIGNALED(t->wait_status) ? sigabbrev_np(WTERMSIG(t->wait_status)) : NULL;
+    if (signal_name != NULL)
+        strbuf_addf(&message, "ended by SIG%s", signal_name);
+    else if (WIFSIGNALED(t->wait_status))
+        strbuf_addf(&message, "ended by signal %d", WTERMSIG(t->wait_status));
     else
         strbuf_addf(&message, "exit status %d", WEXITSTATUS(t->wait_status));
     add_last_line(&message, last_line);

@@ -224,7 +224,7 @@ static void test_line_in_pieces(void **state)
     struct client *other = dial(b);
     assert_int_equal(write(other->fd, GOOD, strlen(GOOD)), strlen(GOOD));
     lab_run_until(b->loop, nothing_is_left, b);
-    assert_int_equal(write(c->fd, GOOD + 10, strlen(GOOD) - 10), strlen(GOOD) - 10);
+    assert_int_equal(write(c->fd, &GOOD[10], strlen(GOOD) - 10), strlen(GOOD) - 10);
     lab_run_until(b->loop, all_are_closed, b);
     assert_string_equal(c->got.s, "{\"ok\":true}\n");
     assert_int_equal(b->n_reports, 2);
