@@ -5,6 +5,7 @@ It dies with the test run whatever happens (parent-death signal), and everything
 to one log file, which a failing test shows.
 """
 
+import glob
 import os
 import pwd
 import re
@@ -84,13 +85,26 @@ class Process:
         try:
             code = self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
-            self.unclean.append(f"{self.name} did not stop within {deadline} s of being asked")
-            self.popen.kill()
-            return self.wait_exit()
+            self.unclean.append(f"{self.name} did not stop within {deadline} s of being asked; "
+                                f"its threads wait in {self._threads_wait_in()}")
+            return self._abort()
         self.popen = None
         if code != 0:
             self.unclean.append(f"{self.name} ended with {code} when asked to stop")
         return code
+
+    def _threads_wait_in(self):
+        """What the kernel says of each thread."""
+        return [open(path).read() for path in glob.glob(f"/proc/{self.pid}/task/*/wchan")]
+
+    def _abort(self):
+        """End one that hangs; a sanitizer's runtime prints the stack of where."""
+        self.signal(signal.SIGABRT)
+        try:
+            return self.wait_exit(5)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return self.wait_exit()
 
     def restart(self):
         self.stop()
