@@ -28,7 +28,7 @@
 /* A living worker of this host takes a connection at once. */
 #define CONNECT_MS  1000
 #define SEEK_MS_MIN 100
-#define SEEK_MS_MAX 5000
+#define SEEK_MS_MAX 3000
 /* A poll that was held less than this and brought nothing is not asked again at once. */
 #define POLL_HELD_MS_MIN 50
 #define POLL_PAUSE_MS    250
