@@ -22,7 +22,8 @@ def reads(stage, size):
     cluster = stage.cluster(workers=1, scheduler={"cap": CAP}, worker=NULL_WORKER)
     cluster.start_worker(cluster.workers[0])
     stage.create(cluster, "bus", user="few", clients=64, count=N_LISTED)
-    stage.create(cluster, "bus", user="many", clients=512, count=size.read_tasks)
+    for user in stage.others:
+        stage.create(cluster, "bus", user=user, clients=128, count=size.read_tasks // len(stage.others))
     wait_until(lambda: is_burnt_down(cluster), "all tasks run", 120)
     cluster.sql("ANALYZE")  # as autovacuum would have done in a server that is not minutes old
     cluster.start_gateway()
@@ -30,11 +31,12 @@ def reads(stage, size):
     ids = os.path.join(cluster.directory, "ids")
     tasks = cluster.sql("SELECT t.id::text, u.username FROM tasks t JOIN users u ON u.id = t.owner_id")
     with open(ids, "w") as f:
-        f.writelines(f"/api/v2/tasks/me/{task_id}\n" for task_id, owner in tasks if owner == "many")
-    few, many = ([task_id for task_id, owner in tasks if owner == name] for name in ("few", "many"))
+        f.writelines(f"/api/v2/tasks/{owner}/{task_id}\n" for task_id, owner in tasks if owner != "few")
+    few = [task_id for task_id, owner in tasks if owner == "few"]
+    many = [task_id for task_id, owner in tasks if owner != "few"]
 
-    one = many[0]
-    yield wrk(stage, cluster, size, "GET one task, cached", "many", f"/api/v2/tasks/me/{one}")
+    one = few[0]
+    yield wrk(stage, cluster, size, "GET one task, cached", "few", f"/api/v2/tasks/me/{one}")
     with Toucher(cluster, many, 0.2):
         yield wrk(stage, cluster, size, f"GET one task, each of {size.read_tasks:,} in turn, not cached",
                   "many", f"/api/v2/tasks/me/{one}", ids=ids)
@@ -119,8 +121,7 @@ def agent_memory(stage):
     cluster = stage.cluster(workers=1)
     cluster.start_worker(cluster.workers[0])
     cluster.start_gateway()
-    cluster.sql("UPDATE users SET roles = '{owner}' WHERE username = 'few'")
-    api = cluster.api("few")
+    api = cluster.api("many")
     task = api.create(api.push_template("shell", templates.shell()), "echo done")
     api.wait_complete(task)
     pid = cluster.agent_pid(task)

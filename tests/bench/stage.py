@@ -45,6 +45,7 @@ class Stage:
         for key, value in POSTGRES.items():
             self.postgres.process.argv += ["-c", f"{key}={value}"]
         self.template_database = "template_bench"
+        self.others = [f"user{i}" for i in range(50)]
         self.tokens = {}
         self.n_clusters = 0
         self.open = []
@@ -59,7 +60,9 @@ class Stage:
         connection = self.postgres.connect(self.template_database)
         with connection.cursor() as cursor:
             self.what = add_template(cursor)
-            for name in ("few", "many"):
+            for name, roles in (("few", "{member}"), ("many", "{owner}")):
+                self.tokens[name], self.what[name] = add_user(cursor, name, roles)
+            for name in self.others:
                 self.tokens[name], self.what[name] = add_user(cursor, name)
         connection.close()
         return self
@@ -114,10 +117,10 @@ class Stage:
         return self.command("create", user=user, url=url, **what, **options)
 
 
-def add_user(cursor, name):
+def add_user(cursor, name, roles="{member}"):
     user_id, key, secret = str(uuid.uuid4()), secrets.token_hex(5), secrets.token_hex(11)
-    cursor.execute("INSERT INTO users (id, username, email, roles) VALUES (%s, %s, %s, '{member}')",
-                   (user_id, name, f"{name}@example.com"))
+    cursor.execute("INSERT INTO users (id, username, email, roles) VALUES (%s, %s, %s, %s)",
+                   (user_id, name, f"{name}@example.com", roles))
     cursor.execute("INSERT INTO api_keys (id, user_id, hashed_secret, name) VALUES (%s, %s, %s, 'bench')",
                    (key, user_id, hashlib.sha256(secret.encode()).digest()))
     return f"{key}-{secret}", user_id
