@@ -29,7 +29,9 @@ def states(api):
 def test_the_cap_holds_while_things_break(clusters, victim):
     """Goal: a cap of 3 holds at every instant while 24 tasks go through and a part is killed and
     started four times; every task ends complete after one run (rule 5, 7)."""
-    cluster = clusters(workers=2, scheduler={"cap": 3, "make_room_grace": "50ms", "lease": "2s"})
+    # A job that lost its worker attempts_max times is given up, which is not the matter here.
+    cluster = clusters(workers=2, scheduler={"cap": 3, "make_room_grace": "50ms", "lease": "2s",
+                                             "attempts_max": 10})
     api = cluster.api()
     with Sampler(cluster) as samples, Creates(api, cluster.shell, 24, prompt=ONCE) as creates:
         for step in range(1, 5):

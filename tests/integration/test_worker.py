@@ -82,7 +82,7 @@ def test_a_worker_killed_when_the_sandbox_is_there(clusters):
 
 def test_a_worker_killed_under_load(clusters):
     """Goal: thirty creates while workers are killed and started again: each runs once."""
-    cluster = clusters(workers=3, scheduler={"lease": "2s"})
+    cluster = clusters(workers=3, scheduler={"lease": "2s", "attempts_max": 10})
     api = cluster.api()
     with Creates(api, cluster.shell, 30) as creates:
         for victim in cluster.workers[:2]:

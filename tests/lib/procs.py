@@ -9,6 +9,7 @@ import glob
 import os
 import pwd
 import re
+import shutil
 import signal
 import subprocess
 
@@ -86,16 +87,24 @@ class Process:
             code = self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
             self.unclean.append(f"{self.name} did not stop within {deadline} s of being asked; "
-                                f"its threads wait in {self._threads_wait_in()}")
+                                f"its threads wait in {self._stacks()}")
             return self._abort()
         self.popen = None
         if code != 0:
             self.unclean.append(f"{self.name} ended with {code} when asked to stop")
         return code
 
-    def _threads_wait_in(self):
-        """What the kernel says of each thread."""
-        return [open(path).read() for path in glob.glob(f"/proc/{self.pid}/task/*/wchan")]
+    def _stacks(self):
+        """Where each thread is: by the debugger where there is one, else what the kernel says."""
+        if shutil.which("gdb"):
+            done = subprocess.run(["gdb", "-p", str(self.pid), "-batch", "-ex", "thread apply all bt 20"],
+                                  capture_output=True, text=True, timeout=60)
+            return done.stdout[-4000:]  # the first thread comes last
+        waits = []
+        for path in glob.glob(f"/proc/{self.pid}/task/*/wchan"):
+            with open(path) as f:
+                waits.append(f.read())
+        return waits
 
     def _abort(self):
         """End one that hangs; a sanitizer's runtime prints the stack of where."""
