@@ -205,6 +205,9 @@ def test_a_worker_without_root(clusters):
         pytest.skip("all other tests do this when they are not run by root")
     cluster = clusters(workers=0)
     shutil.chown(cluster.data_dir, "nobody")
+    # The build may lie in a home directory that is closed to others.
+    agent = shutil.copy(cluster.session.build.program("stint-agent"), cluster.directory)
+    cluster.settings["worker"] = cluster.settings["worker"] | {"agent_path": agent}
     worker = cluster._worker(0)
     worker.user = "nobody"
     cluster.workers.append(worker)
