@@ -18,20 +18,28 @@ def creates(stage, size):
     for via, crowds in (("http", (1, 8, 64)), ("bus", (1, 8, 64, 512))):
         stage.create(cluster, via, clients=8, count=200)  # plans are made, caches are warm
         for clients in crowds:
-            before = metrics(cluster)
-            with Usage(stage, cluster) as usage:
-                done = stage.create(cluster, via, clients=clients, seconds=size.create_seconds)
-            n_commits = n_more(cluster, before, "stint_scheduler_commits_total")
-            front = "REST" if via == "http" else "bus alone"
-            crowd = "outstanding" if via == "bus" else "client" if clients == 1 else "clients"
-            yield Row(f"creates, {front}, {clients} {crowd}",
-                      done["rate"], "tasks/s", how="un-batched" if clients == 1 else "group commit",
-                      cpu=usage.by_name,
-                      detail={"p50_ms": done["replied"]["p50_ms"], "p99_ms": done["replied"]["p99_ms"],
-                              "tasks_per_commit": round(done["ok"] / max(1, n_commits), 1)})
+            yield create_row(stage, cluster, size, via, clients)
+    n_more_waiting = size.queued - int(metrics(cluster)["stint_queue_depth"])
+    if n_more_waiting > 0:
+        stage.create(cluster, "bus", clients=512, count=n_more_waiting)
+    yield create_row(stage, cluster, size, "http", 1, ", a long queue")
     n, tasks = cluster.sql_one("SELECT (SELECT count(*) FROM jobs WHERE build_id IS NOT NULL), "
                                "(SELECT count(*) FROM tasks)")
     assert n == tasks, f"{tasks} tasks have {n} jobs"
+
+
+def create_row(stage, cluster, size, via, clients, note=""):
+    before = metrics(cluster)
+    with Usage(stage, cluster) as usage:
+        done = stage.create(cluster, via, clients=clients, seconds=size.create_seconds)
+    n_commits = n_more(cluster, before, "stint_scheduler_commits_total")
+    front = "REST" if via == "http" else "bus alone"
+    crowd = "outstanding" if via == "bus" else "client" if clients == 1 else "clients"
+    return Row(f"creates, {front}, {clients} {crowd}{note}", done["rate"], "tasks/s",
+               how="un-batched" if clients == 1 else "group commit", cpu=usage.by_name,
+               detail={"p50_ms": done["replied"]["p50_ms"], "p99_ms": done["replied"]["p99_ms"],
+                       "tasks_per_commit": round(done["ok"] / max(1, n_commits), 1),
+                       "waiting_before": int(before["stint_queue_depth"])})
 
 
 def latency(stage, size):
