@@ -31,7 +31,7 @@ def reads(stage, size):
     ids = os.path.join(cluster.directory, "ids")
     tasks = cluster.sql("SELECT t.id::text, u.username FROM tasks t JOIN users u ON u.id = t.owner_id")
     with open(ids, "w") as f:
-        f.writelines(f"/api/v2/tasks/{owner}/{task_id}\n" for task_id, owner in tasks if owner != "few")
+        f.writelines(f"/api/v2/tasks/me/{task_id}\n" for task_id, owner in tasks if owner != "few")
     few = [task_id for task_id, owner in tasks if owner == "few"]
     many = [task_id for task_id, owner in tasks if owner != "few"]
 
