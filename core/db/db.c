@@ -109,14 +109,22 @@ static void watch(struct db *db, int events)
     db->events = events;
 }
 
-/* Send what libpq has gathered; what the socket does not take goes when it is writable. */
+/*
+ * Send what libpq has gathered; what the socket does not take goes when it is writable.
+ *
+ * While it sends, libpq may read: what it has read then, the socket will not call for again, and
+ * when it met the end of the connection, it has closed the socket without a word.
+ */
 void db_flush(struct db *db)
 {
     int left = PQflush(db->conn);
-    if (left < 0)
+    if (left < 0 || PQstatus(db->conn) == CONNECTION_BAD || PQsocket(db->conn) < 0) {
         db_lose(db, PQerrorMessage(db->conn));
-    else
-        watch(db, left > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+        return;
+    }
+    watch(db, left > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    if (!list_is_empty(&db->flights) && !PQisBusy(db->conn))
+        timer_start(db->timer, 0, 0);
 }
 
 /* ---- connecting ---- */
@@ -204,6 +212,8 @@ static void on_timer(void *arg)
         db_lose(db, "the server does not answer");
     else if (db->state == DB_IS_DOWN)
         connect_now(db);
+    else
+        on_ready(db);
 }
 
 static void retry_later(struct db *db)

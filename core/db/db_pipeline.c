@@ -18,6 +18,8 @@
 #include "core/base/mem.h"
 #include "core/db/db_internal.h"
 
+#define NULLS_MAX 1000 /* in a row: libpq and we do not agree on what is in flight */
+
 /* ---- answers ---- */
 
 static void answer(struct db *db, struct db_batch *b, enum err code)
@@ -116,12 +118,16 @@ static void on_result(struct db *db, PGresult *res)
     }
 }
 
-/* Every result is followed by a NULL, but not a sync; two in a row mean that there is no more. */
+/*
+ * Every result is followed by a NULL, and libpq steps over the edges of batches with NULLs of its
+ * own, so NULLs say nothing; whether there is more to come is told by the batches in flight.  What
+ * libpq has read already must be taken now: the socket will not call again for it.
+ */
 void db_read_results(struct db *db)
 {
     unsigned generation = db->generation;
     int nulls = 0;
-    while (generation == db->generation && !list_is_empty(&db->flights) && nulls < 2 &&
+    while (generation == db->generation && !list_is_empty(&db->flights) && nulls < NULLS_MAX &&
            !PQisBusy(db->conn)) {
         PGresult *res = PQgetResult(db->conn);
         nulls = res == NULL ? nulls + 1 : 0;

@@ -56,7 +56,9 @@ def test_pause_frees_compute_and_keeps_the_home(cluster, api):
         worker.thaw()
 
     paused = api.wait_status(task, "paused")
-    assert all(sandboxes.is_dead(pid) for pid in before)
+    assert not cluster.sandbox_processes(task["workspace_id"])
+    # bubblewrap, outside, ends a moment after the last process inside.
+    wait_until(lambda: all(sandboxes.is_dead(pid) for pid in before), "all of it is gone", 2)
     assert not cluster.sandbox_processes(task["workspace_id"])
     assert paused["workspace_status"] == "stopped"
     assert paused["workspace_agent_id"] is None and paused["workspace_app_id"] is None
