@@ -84,12 +84,14 @@ static void unwatch(struct db *db)
     db->events = 0;
 }
 
-/* Errors of the socket come with status < 0 and are left to libpq to find. */
+/* Errors of the socket come with status < 0 and are left to libpq to find; libuv has ended the
+ * watch then, and libpq may first read what came before the error. */
 static void on_socket(uv_poll_t *h, int status, int events)
 {
     struct db *db = h->data;
-    (void)status;
     (void)events;
+    if (status < 0)
+        db->events = 0;
     if (db->state == DB_CONNECTING)
         step_connecting(db);
     else
