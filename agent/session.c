@@ -16,6 +16,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/base/text.h"
 #include "core/bus/bus.h"
 
 #define SILENCE_MS      3000
@@ -267,32 +268,16 @@ static void say_hello(struct session *s)
 
 /* ---- polls ---- */
 
-static void queue_answer(
-    struct session *s, const struct uuid *send_id, enum refusal code, const char detail[static 160])
-{
-    list_for(item, &s->answers)
-    {
-        if (uuid_eq(&container_of(item, struct answer, item)->send_id, send_id))
-            return;
-    }
-    struct answer *answer = mem_alloc(sizeof(*answer));
-    answer->send_id = *send_id;
-    answer->code = code;
-    snprintf(answer->detail, sizeof(answer->detail), "%s", detail);
-    list_append(&s->answers, &answer->item);
-}
-
 static void on_message(struct session *s, const Stint__V1__AgentMessage *message)
 {
     struct uuid send_id;
-    if (!wire_get_uuid(&message->send_id, &send_id) || uuid_is_nil(&send_id)) {
+    if (!wire_get_uuid(&message->send_id, &send_id) || uuid_is_nil(&send_id))
         log_warn("a message without an id is passed over");
-        return;
-    }
-    char detail[160] = "";
-    enum refusal code = s->conf.on_message(
-        s->conf.arg, &send_id, message->content, strlen(message->content), detail);
-    queue_answer(s, &send_id, code, detail);
+    else if (message->withdraw)
+        s->conf.on_withdraw(s->conf.arg, &send_id);
+    else
+        s->conf.on_message(s->conf.arg, &send_id, message->content, strlen(message->content),
+            message->when_stable);
 }
 
 static void on_work(void *arg, enum err e, const Stint__V1__Envelope *reply)
@@ -388,6 +373,31 @@ static void pump_reports(struct session *s)
 }
 
 /* ---- answers ---- */
+
+static struct answer *find_answer(struct session *s, const struct uuid *send_id)
+{
+    list_for(item, &s->answers)
+    {
+        struct answer *answer = container_of(item, struct answer, item);
+        if (uuid_eq(&answer->send_id, send_id))
+            return answer;
+    }
+    return NULL;
+}
+
+void session_answer(
+    struct session *s, const struct uuid *send_id, enum refusal code, const char *detail)
+{
+    if (find_answer(s, send_id) != NULL)
+        return;
+    struct answer *answer = mem_alloc(sizeof(*answer));
+    answer->send_id = *send_id;
+    answer->code = code;
+    /* Never half a character: it goes out as text. */
+    memcpy(answer->detail, detail,
+        text_utf8_prefix(detail, strlen(detail), sizeof(answer->detail) - 1));
+    list_append(&s->answers, &answer->item);
+}
 
 static void on_answer_taken(void *arg, enum err e, const Stint__V1__Envelope *reply)
 {

@@ -27,10 +27,12 @@
 
 struct session;
 
-/* What the worker brings.  on_message fills in the refusal code (0: taken) and a detail of up to
- * 159 bytes; the same message may come more than once. */
-typedef enum refusal (*session_message_fn)(
-    void *arg, const struct uuid *send_id, const char *content, size_t n, char detail[static 160]);
+/* What the worker brings: a message for the app, and the wish to take one back.  Each is answered
+ * by session_answer(), from inside or whenever it is known; the same one may come more than once.
+ */
+typedef void (*session_message_fn)(
+    void *arg, const struct uuid *send_id, const char *content, size_t n, bool when_stable);
+typedef void (*session_withdraw_fn)(void *arg, const struct uuid *send_id);
 
 struct session_conf {
     struct loop *loop;
@@ -39,6 +41,7 @@ struct session_conf {
     const char *token;
     const char *workers_dir;
     session_message_fn on_message;
+    session_withdraw_fn on_withdraw;
     /* A later build has taken this agent's place: stop everything.  Called once. */
     loop_fn on_superseded;
     void *arg;
@@ -54,6 +57,11 @@ void session_free(struct session *s);
 
 /* Send what there is to send.  To be called at the end of each turn of the loop. */
 void session_pump(struct session *s);
+
+/* What became of a message (NONE: the app has it), or of the wish to take it back; a detail of up
+ * to 159 bytes.  Kept until a worker has taken it. */
+void session_answer(
+    struct session *s, const struct uuid *send_id, enum refusal code, const char *detail);
 
 /* A worker knows us at this moment. */
 bool session_is_open(const struct session *s);

@@ -185,14 +185,21 @@ static enum err on_report(
     return e;
 }
 
-static enum refusal on_message(
-    void *arg, const struct uuid *send_id, const char *content, size_t n, char detail[static 160])
+static void on_message(
+    void *arg, const struct uuid *send_id, const char *content, size_t n, bool when_stable)
 {
     struct supervisor *s = arg;
+    (void)when_stable;
     struct turn_answer answer = turns_message(s->turns, send_id, content, n);
-    static_assert(sizeof(answer.detail) == 160, "as large as the session's");
-    memcpy(detail, answer.detail, sizeof(answer.detail));
-    return answer.code;
+    session_answer(s->session, send_id, answer.code, answer.detail);
+}
+
+/* Every message is answered as it comes: none waits. */
+static void on_withdraw(void *arg, const struct uuid *send_id)
+{
+    struct supervisor *s = arg;
+    session_answer(s->session, send_id,
+        turns_have_taken(s->turns, send_id) ? REFUSAL_NONE : REFUSAL_WITHDRAWN, "");
 }
 
 static void on_turn_of_loop(void *arg)
@@ -273,6 +280,7 @@ static void open_session(struct supervisor *s)
         .token = s->manifest->agent_token,
         .workers_dir = s->manifest->workers_dir,
         .on_message = on_message,
+        .on_withdraw = on_withdraw,
         .on_superseded = on_superseded,
         .arg = s};
     s->session = session_new(&conf);

@@ -250,6 +250,11 @@ struct turn_answer turns_message(
     return answer;
 }
 
+bool turns_have_taken(const struct turns *t, const struct uuid *send_id)
+{
+    return turn_mark_has_taken(&t->mark, send_id);
+}
+
 bool turns_are_stable(const struct turns *t)
 {
     return t->state == TURN_STABLE;

@@ -60,6 +60,9 @@ struct turn_answer {
 struct turn_answer turns_message(
     struct turns *t, const struct uuid *send_id, const char *content, size_t n);
 
+/* This message has been run, in this life or an earlier one. */
+bool turns_have_taken(const struct turns *t, const struct uuid *send_id);
+
 /* No turn is running: a message would be taken. */
 bool turns_are_stable(const struct turns *t);
 

@@ -58,7 +58,9 @@ struct world {
     struct worker workers[2];
     struct worker *to_restart;
     unsigned n_total, n_added;
-    unsigned n_superseded, n_messages;
+    unsigned n_superseded, n_messages, n_withdrawn;
+    bool when_stable, is_slow; /* the message's; answered later */
+    bool withdraw;
     struct uuid message_id; /* given out with every poll until answered; nil: none */
     enum refusal answer_code;
     enum refusal answered_code;
@@ -88,6 +90,8 @@ static void answer_poll(void *arg)
     if (!uuid_is_nil(&k->world->message_id)) {
         message.send_id = wire_uuid(&k->world->message_id);
         message.content = (char *)(uintptr_t) "do it";
+        message.when_stable = k->world->when_stable;
+        message.withdraw = k->world->withdraw;
         work.message = messages;
         work.n_message = 1;
     }
@@ -269,17 +273,26 @@ static void on_superseded(void *arg)
     w->n_superseded++;
 }
 
-static enum refusal on_message(
-    void *arg, const struct uuid *send_id, const char *content, size_t n, char detail[static 160])
+static void on_message(
+    void *arg, const struct uuid *send_id, const char *content, size_t n, bool when_stable)
 {
     struct world *w = arg;
     struct uuid expected = lab_uuid(9);
     assert_true(uuid_eq(send_id, &expected));
     assert_string_equal(content, "do it");
     assert_int_equal(n, 5);
+    assert_true(when_stable == w->when_stable);
     w->n_messages++;
-    strcpy(detail, w->answer_code == REFUSAL_NONE ? "" : "why not");
-    return w->answer_code;
+    if (!w->is_slow)
+        session_answer(
+            w->session, send_id, w->answer_code, w->answer_code == REFUSAL_NONE ? "" : "why not");
+}
+
+static void on_withdraw(void *arg, const struct uuid *send_id)
+{
+    struct world *w = arg;
+    w->n_withdrawn++;
+    session_answer(w->session, send_id, REFUSAL_WITHDRAWN, "");
 }
 
 static void on_turn(void *arg)
@@ -297,6 +310,7 @@ static void start_session(struct world *w)
         .token = "secret",
         .workers_dir = w->lab.path,
         .on_message = on_message,
+        .on_withdraw = on_withdraw,
         .on_superseded = on_superseded,
         .arg = w,
         .silence_ms = IMPATIENT_MS};
@@ -540,6 +554,38 @@ static void test_message_is_answered(void **state)
     assert_string_equal(w->answered_detail, "why not");
 }
 
+static bool message_came_again(void *arg)
+{
+    return ((struct world *)arg)->n_messages >= 3;
+}
+
+static void test_message_is_answered_later(void **state)
+{
+    struct world *w = *state;
+    worker_up(&w->workers[0]);
+    start_session(w);
+    w->message_id = lab_uuid(9);
+    w->when_stable = w->is_slow = true;
+    lab_run_until(w->loop, message_came_again, w);
+    assert_int_equal(w->workers[0].n_answers, 0);
+    session_answer(w->session, &w->message_id, REFUSAL_NONE, "");
+    lab_run_until(w->loop, message_is_answered, w);
+    assert_int_equal(w->answered_code, REFUSAL_NONE);
+}
+
+static void test_message_is_taken_back(void **state)
+{
+    struct world *w = *state;
+    worker_up(&w->workers[0]);
+    start_session(w);
+    w->message_id = lab_uuid(9);
+    w->withdraw = true;
+    lab_run_until(w->loop, message_is_answered, w);
+    assert_int_equal(w->answered_code, REFUSAL_WITHDRAWN);
+    assert_int_equal(w->n_messages, 0);
+    assert_true(w->n_withdrawn > 0);
+}
+
 static void test_lost_answer_is_given_again(void **state)
 {
     struct world *w = *state;
@@ -593,6 +639,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_superseded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_hello_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_message_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_message_is_answered_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_message_is_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_answer_is_given_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watermark_that_stands_still, setup, teardown),
     };
