@@ -66,16 +66,7 @@ struct watch {
     int events;
 };
 
-static void on_socket(uv_poll_t *h, int status, int events)
-{
-    struct watch *w = (struct watch *)h;
-    if (status < 0)
-        events = UV_READABLE;
-    if ((events & UV_READABLE) != 0 && w->redis != NULL)
-        redisAsyncHandleRead(w->redis);
-    if ((events & UV_WRITABLE) != 0 && w->redis != NULL)
-        redisAsyncHandleWrite(w->redis);
-}
+static void on_socket(uv_poll_t *h, int status, int events);
 
 static void set_events(struct watch *w, int events)
 {
@@ -86,6 +77,22 @@ static void set_events(struct watch *w, int events)
         uv_poll_start(&w->poll, events, on_socket);
     else
         uv_poll_stop(&w->poll);
+}
+
+/* An error of the socket ends libuv's watch, but there may be something to read before it. */
+static void on_socket(uv_poll_t *h, int status, int events)
+{
+    struct watch *w = (struct watch *)h;
+    if (status < 0) {
+        int wanted = w->events;
+        w->events = 0;
+        set_events(w, wanted);
+        events = UV_READABLE;
+    }
+    if ((events & UV_READABLE) != 0 && w->redis != NULL)
+        redisAsyncHandleRead(w->redis);
+    if ((events & UV_WRITABLE) != 0 && w->redis != NULL)
+        redisAsyncHandleWrite(w->redis);
 }
 
 static void add_read(void *w)

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/db/db.h"
 #include "tests/unit/core/private_server.h"
+#include "tests/unit/core/rude_server.h"
 
 static struct private_server server;
 static bool have_server;
@@ -406,6 +407,32 @@ static void a_lost_connection_answers_all(void **state)
     assert_int_equal(ups, 2);
 }
 
+/* What comes before the error and the error itself arrive as one event, which ends libuv's watch.
+ */
+static void a_connection_reset_in_mid_word_is_lost(void **state)
+{
+    (void)state;
+    NEEDS_SERVER();
+    static const char greeting[] = "R\0\0\0\10\0\0\0\0Z\0\0\0\5I";
+    struct rude_server rude = {.greeting = greeting,
+        .greeting_n = sizeof(greeting) - 1,
+        .last_words = "E\0\0\1",
+        .last_words_n = 4};
+    rude_server_start(&rude, ".s.PGSQL.5432");
+    db_free(db);
+    ups = downs = 0;
+    char url[80];
+    snprintf(url, sizeof(url), "host=%s user=stint dbname=stint", rude.dir);
+    db = db_new(loop, url, "stint-test", on_state, &ups);
+    unit_run(loop);
+    assert_true(db_is_up(db));
+    begin();
+    send_batch(batch_of(SQL_ROW_COUNT));
+    unit_run(loop);
+    assert_int_equal(answers[0].code, ERR_DB_DOWN);
+    rude_server_done(&rude);
+}
+
 static void a_killed_backend_is_replaced(void **state)
 {
     (void)state;
@@ -552,6 +579,7 @@ int main(void)
         TEST(large_batches_do_not_block),
         TEST(an_empty_batch_is_answered),
         TEST(a_lost_connection_answers_all),
+        TEST(a_connection_reset_in_mid_word_is_lost),
         TEST(a_killed_backend_is_replaced),
         TEST(it_can_be_reset_from_inside),
         TEST(it_can_be_freed_from_inside),

@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/kv/kv.h"
 #include "tests/unit/core/private_server.h"
+#include "tests/unit/core/rude_server.h"
 
 static struct private_server server;
 static bool have_server;
@@ -179,6 +180,24 @@ static void what_is_in_flight_is_answered(void **state)
     assert_int_equal(n_down, 3);
 }
 
+/* What comes before the error and the error itself arrive as one event, which ends libuv's watch.
+ */
+static void a_connection_reset_in_mid_word_is_lost(void **state)
+{
+    (void)state;
+    struct rude_server rude = {.last_words = "$10\r\nhal", .last_words_n = 8};
+    rude_server_start(&rude, "redis.sock");
+    char url[96];
+    snprintf(url, sizeof(url), "unix://%s", rude.path);
+    struct kv *kv = kv_new(loop, url, on_state, NULL);
+    unit_run(loop);
+    COMMAND(kv, "PING");
+    unit_run(loop);
+    assert_int_equal(n_down, 1);
+    kv_free(kv);
+    rude_server_done(&rude);
+}
+
 static void nobody_there_is_noticed(void **state)
 {
     (void)state;
@@ -216,6 +235,7 @@ int main(void)
         TEST(commands_are_answered),
         TEST(subscriptions_come_back),
         TEST(what_is_in_flight_is_answered),
+        TEST(a_connection_reset_in_mid_word_is_lost),
         TEST(nobody_there_is_noticed),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
