@@ -185,7 +185,8 @@ static void what_is_in_flight_is_answered(void **state)
 static void a_connection_reset_in_mid_word_is_lost(void **state)
 {
     (void)state;
-    struct rude_server rude = {.last_words = "$10\r\nhal", .last_words_n = 8};
+    struct rude_server rude = {
+        .greeting = "+PONG\r\n", .greeting_n = 7, .last_words = "$10\r\nhal", .last_words_n = 8};
     rude_server_start(&rude, "redis.sock");
     char url[96];
     snprintf(url, sizeof(url), "unix://%s", rude.path);
