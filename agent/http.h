@@ -3,8 +3,8 @@
  * http.h - requests over HTTP/1.1 to apps of the workspace and to the gateway (nng's client).
  *
  * http:// and https:// URLs.  Each call is one connection, its answer comes on the loop's thread.
- * Everything has a limit: the whole call `timeout_ms`, the body `bytes_max`; a stream has its
- * silence limited instead of its length.
+ * Everything has a limit: the whole call `timeout_ms`, the body `bytes_max`, the answer's headers
+ * 8 KiB; a stream has its silence limited instead of its length.
  *
  * All calls on the loop's thread.
  */
@@ -28,7 +28,7 @@ struct http_answer {
     bool was_sent;
     int status;
     const char *content_type; /* "" when none */
-    const char *body;         /* n bytes and a NUL; NULL for a stream */
+    const char *body;         /* n bytes and a NUL; NULL for a stream, and unless ERR_OK */
     size_t n;
 };
 typedef void (*http_done_fn)(void *arg, const struct http_answer *answer);
@@ -42,9 +42,9 @@ struct http_request {
     const char *body;           /* NULL: none */
     size_t body_n;
     int64_t timeout_ms; /* of the call; of a stream: up to its headers, then of silence (0: none) */
-    size_t bytes_max; /* of the answer's body; of a stream: of one line of headers or chunk size */
+    size_t bytes_max;   /* of the answer's body; a stream has no limit */
     /* Not NULL: the body is a stream; pieces come here when the status is 200, then done() at its
-     * end (code ERR_OK) or when it breaks. */
+     * end (code ERR_OK) or when it breaks.  Another status is the end at once. */
     http_data_fn on_data;
     http_done_fn done;
     void *arg;
@@ -52,7 +52,7 @@ struct http_request {
 
 /* `request` and what it points to is copied.  done() follows once, never from inside this call. */
 struct http_call *http_start(struct loop *l, const struct http_request *request);
-/* No done() any more; for a call whose done() has not run. */
+/* No done() any more; for a call whose done() has not run.  From inside on_data() as well. */
 void http_cancel(struct http_call *c);
 
 #endif
