@@ -120,6 +120,37 @@ static bool check_parameters(struct request *r)
     return !r->is_over;
 }
 
+/* What a reader of the snapshot relies on. */
+static bool is_message(const json_t *m)
+{
+    const json_t *id = json_object_get(m, "id"), *content = json_object_get(m, "content");
+    const json_t *role = json_object_get(m, "role"), *time = json_object_get(m, "time");
+    return json_is_object(m) && (id == NULL || json_is_integer(id)) &&
+           (content == NULL || json_is_string(content)) && (role == NULL || json_is_string(role)) &&
+           (time == NULL || json_is_string(time));
+}
+
+static bool check_messages(struct request *r, const json_t *messages)
+{
+    size_t i;
+    json_t *m;
+    if (!json_is_array(messages)) {
+        answer_error(
+            r, 400, "Invalid agentapi payload structure.", "\"messages\" must be an array.");
+        return false;
+    }
+    json_array_foreach(messages, i, m)
+    {
+        if (is_message(m))
+            continue;
+        char detail[96];
+        snprintf(detail, sizeof(detail), "Message %zu is not {id, content, role, time}.", i);
+        answer_error(r, 400, "Failed to decode request payload.", detail);
+        return false;
+    }
+    return true;
+}
+
 /* The envelope in which it is kept; NULL: answered. */
 static char *wrap_snapshot(struct request *r)
 {
@@ -133,11 +164,8 @@ static char *wrap_snapshot(struct request *r)
         answer_error(r, 400, "Failed to decode request payload.", e.text);
         return NULL;
     }
-    if (!json_is_array(json_object_get(r->json, "messages"))) {
-        answer_error(
-            r, 400, "Invalid agentapi payload structure.", "\"messages\" must be an array.");
+    if (!check_messages(r, json_object_get(r->json, "messages")))
         return NULL;
-    }
     json_t *envelope = json_pack("{s:s, s:{s:O}}", "format", "agentapi", "data", "messages",
         json_object_get(r->json, "messages"));
     char *text = json_dumps(envelope, JSON_COMPACT);

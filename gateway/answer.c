@@ -2,7 +2,11 @@
 /*
  * answer.c - the ways to answer.  All of them end in http_answer(), after which the request is
  * http.c's alone.
+ *
+ * Errors have two dialects, told by the path: Coder's {message, detail, validations}, and below
+ * /api/stint/v1 problem details (RFC 9457) {type, title, status, detail, validations}.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +17,8 @@
 #include "gateway/request.h"
 #include "gateway/task_cache.h"
 
-#define JSON_TYPE "application/json; charset=utf-8"
+#define JSON_TYPE    "application/json; charset=utf-8"
+#define PROBLEM_TYPE "application/problem+json"
 
 static void finish(struct request *r, int status, const char *type)
 {
@@ -56,20 +61,49 @@ static void put_sentence(struct strbuf *b, const char *key, const char *s)
     json_textn(b, s, n);
 }
 
-static void open_error(struct request *r, const char *message, const char *detail)
+static bool has_problems(const struct request *r)
 {
+    return route_prefix_of(r->path.s, NULL) == PREFIX_STINT;
+}
+
+/* NULL: a problem with no name beyond its status.  MESSAGES_FULL -> urn:stint:problem:messages-full
+ */
+static void put_problem_type(struct strbuf *b, const char *name)
+{
+    char type[96] = "about:blank";
+    if (name != NULL)
+        snprintf(type, sizeof(type), "urn:stint:problem:%s", name);
+    for (char *p = type; name != NULL && *p != '\0'; p++)
+        *p = (char)(*p == '_' ? '-' : tolower((unsigned char)*p));
+    json_put_text(b, "type", type);
+}
+
+static void open_error(
+    struct request *r, int status, const char *name, const char *message, const char *detail)
+{
+    bool is_problem = has_problems(r);
     strbuf_clear(&r->out);
     json_open(&r->out, '{');
-    put_sentence(&r->out, "message", message);
+    if (is_problem)
+        put_problem_type(&r->out, name);
+    put_sentence(&r->out, is_problem ? "title" : "message", message);
+    if (is_problem)
+        json_put_int(&r->out, "status", status);
     if (detail != NULL && detail[0] != '\0')
         put_sentence(&r->out, "detail", detail);
 }
 
+static void close_error(struct request *r, int status)
+{
+    json_close(&r->out, '}');
+    strbuf_addch(&r->out, '\n');
+    finish(r, status, has_problems(r) ? PROBLEM_TYPE : JSON_TYPE);
+}
+
 void answer_error(struct request *r, int status, const char *message, const char *detail)
 {
-    open_error(r, message, detail);
-    json_close(&r->out, '}');
-    answer_json(r, status);
+    open_error(r, status, NULL, message, detail);
+    close_error(r, status);
 }
 
 void answer_errorf(struct request *r, int status, const char *detail, const char *fmt, ...)
@@ -85,7 +119,7 @@ void answer_errorf(struct request *r, int status, const char *detail, const char
 void answer_invalid(
     struct request *r, int status, const char *message, const char *field, const char *detail)
 {
-    open_error(r, message, NULL);
+    open_error(r, status, NULL, message, NULL);
     json_key(&r->out, "validations");
     json_open(&r->out, '[');
     json_open(&r->out, '{');
@@ -93,8 +127,7 @@ void answer_invalid(
     put_sentence(&r->out, "detail", detail);
     json_close(&r->out, '}');
     json_close(&r->out, ']');
-    json_close(&r->out, '}');
-    answer_json(r, status);
+    close_error(r, status);
 }
 
 void answer_not_found(struct request *r)
@@ -114,7 +147,8 @@ void answer_refusal(struct request *r, uint32_t code, const char *detail, const 
     const struct refusal_row *row = refusal_row(code);
     const char *more = detail != NULL && detail[0] != '\0' ? detail : row->detail;
     if (row->code != REFUSAL_NAME_TAKEN) {
-        answer_error(r, row->http_status, row->message, more);
+        open_error(r, row->http_status, row->name, row->message, more);
+        close_error(r, row->http_status);
         return;
     }
     char message[128];

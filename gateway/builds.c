@@ -2,13 +2,14 @@
 /*
  * builds.c - GET /workspacebuilds/{build}[/logs], GET /workspaces/{workspace}.
  *
- * One statement brings a build with everything around it.
+ * One statement brings a build with everything around it, one more its apps.
  */
 #include "gateway/build.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/agent.h"
 #include "gateway/json_out.h"
 #include "gateway/queue.h"
 #include "gateway/task.h"
@@ -51,16 +52,14 @@ enum column {
     AGENT_LIFECYCLE,
     AGENT_CONNECTED_AT,
     AGENT_CREATED_AT,
-    APP_ID,
-    APP_SLUG,
-    APP_DISPLAY_NAME,
-    APP_HEALTH,
     WORKSPACE_CREATED_AT,
     WORKSPACE_UPDATED_AT,
-    LATEST_BUILD_ID,
     ORGANIZATION_NAME,
     ACTIVE_VERSION_ID,
-    WORKSPACE_DELETED_AT,
+    DEADLINE,
+    TTL_MS,
+    COMPLETED_S_AGO,
+    IS_OVER, /* a later build has succeeded */
 };
 
 static void put_uuid(struct strbuf *out, const char *key, const struct db_result *r, int column)
@@ -160,50 +159,25 @@ static struct job_view job_of(const struct request *r, const struct db_result *b
 
 /* ---- resources ---- */
 
-static void write_apps(const struct db_result *b, struct strbuf *out)
+static void write_agent(const struct db_result *b, const struct db_result *apps, struct strbuf *out)
 {
-    json_key(out, "apps");
-    json_open(out, '[');
-    if (!db_is_null(b, 0, APP_ID)) {
-        json_open(out, '{');
-        put_uuid(out, "id", b, APP_ID);
-        put_text(out, "slug", b, APP_SLUG);
-        put_text(out, "display_name", b, APP_DISPLAY_NAME);
-        json_put_bool(out, "external", false);
-        json_put_text(out, "sharing_level", "owner");
-        put_text(out, "health", b, APP_HEALTH);
-        json_put_bool(out, "hidden", false);
-        json_key(out, "statuses"), json_open(out, '['), json_close(out, ']');
-        json_close(out, '}');
-    }
-    json_close(out, ']');
+    const struct agent_row a = {
+        .id = db_uuid(b, 0, AGENT_ID),
+        .resource_id = db_uuid(b, 0, ID),
+        .name = db_text(b, 0, AGENT_NAME),
+        .created_at = db_time_us(b, 0, AGENT_CREATED_AT),
+        .connected_at = db_time_us(b, 0, AGENT_CONNECTED_AT),
+        .seen = {.lifecycle = db_text(b, 0, AGENT_LIFECYCLE),
+                 .has_connected = !db_is_null(b, 0, AGENT_CONNECTED_AT),
+                 .is_started = strcmp(db_text(b, 0, JOB_STATE), "succeeded") == 0,
+                 .is_over = db_bool(b, 0, IS_OVER),
+                 .started_s_ago = db_int(b, 0, COMPLETED_S_AGO)},
+    };
+    agent_write(&a, &(struct agent_parts){.apps = apps}, out);
 }
 
-static void write_agent(const struct db_result *b, struct strbuf *out)
-{
-    bool connected = !db_is_null(b, 0, AGENT_CONNECTED_AT);
-    const char *lifecycle = db_text(b, 0, AGENT_LIFECYCLE);
-    const char *reason = agent_unhealthy_reason(lifecycle, connected);
-    json_open(out, '{');
-    put_uuid(out, "id", b, AGENT_ID);
-    json_put_time(out, "created_at", db_time_us(b, 0, AGENT_CREATED_AT));
-    json_put_time_if(out, "first_connected_at", db_time_us(b, 0, AGENT_CONNECTED_AT));
-    json_put_text(out, "status", connected ? "connected" : "connecting");
-    json_put_text(out, "lifecycle_state", lifecycle);
-    put_text(out, "name", b, AGENT_NAME);
-    json_put_text(out, "architecture", "amd64");
-    json_put_text(out, "operating_system", "linux");
-    write_apps(b, out);
-    json_key(out, "health");
-    json_open(out, '{');
-    json_put_bool(out, "healthy", reason == NULL);
-    if (reason != NULL)
-        json_put_text(out, "reason", reason);
-    json_close(out, '}');
-    json_close(out, '}');
-}
-
-static void write_resources(const struct db_result *b, struct strbuf *out)
+static void write_resources(
+    const struct db_result *b, const struct db_result *apps, struct strbuf *out)
 {
     json_key(out, "resources");
     json_open(out, '[');
@@ -219,7 +193,7 @@ static void write_resources(const struct db_result *b, struct strbuf *out)
         json_put_text(out, "icon", "");
         json_key(out, "agents");
         json_open(out, '[');
-        write_agent(b, out);
+        write_agent(b, apps, out);
         json_close(out, ']');
         json_put_int(out, "daily_cost", 0);
         json_close(out, '}');
@@ -229,8 +203,10 @@ static void write_resources(const struct db_result *b, struct strbuf *out)
 
 /* ---- build, workspace ---- */
 
-static void write_build(const struct request *r, const struct db_result *b, struct strbuf *out)
+static void write_build(struct request *r, const struct db_result *const *results)
 {
+    const struct db_result *b = results[0];
+    struct strbuf *out = &r->out;
     json_open(out, '{');
     put_uuid(out, "id", b, ID);
     json_put_time(out, "created_at", db_time_us(b, 0, CREATED_AT));
@@ -250,9 +226,9 @@ static void write_build(const struct request *r, const struct db_result *b, stru
     json_key(out, "job");
     job_write(&job, out);
     put_text(out, "reason", b, REASON);
-    write_resources(b, out);
-    json_put_time(out, "deadline", INT64_MIN);
-    json_put_time(out, "max_deadline", INT64_MIN);
+    write_resources(b, results[1], out);
+    json_put_time_or_null(out, "deadline", db_time_us(b, 0, DEADLINE));
+    json_put_null(out, "max_deadline");
     json_put_text(
         out, "status", workspace_status(db_text(b, 0, TRANSITION), db_text(b, 0, JOB_STATE)));
     json_put_int(out, "daily_cost", 0);
@@ -262,8 +238,10 @@ static void write_build(const struct request *r, const struct db_result *b, stru
     json_close(out, '}');
 }
 
-static void write_workspace(const struct request *r, const struct db_result *b, struct strbuf *out)
+static void write_workspace(struct request *r, const struct db_result *const *results)
 {
+    const struct db_result *b = results[0];
+    struct strbuf *out = &r->out;
     struct uuid active = db_uuid(b, 0, ACTIVE_VERSION_ID), version = db_uuid(b, 0, VERSION_ID);
     json_open(out, '{');
     put_uuid(out, "id", b, WORKSPACE_ID);
@@ -283,10 +261,13 @@ static void write_workspace(const struct request *r, const struct db_result *b, 
     put_text(out, "name", b, WORKSPACE_NAME);
     put_uuid(out, "task_id", b, TASK_ID);
     json_key(out, "latest_build");
-    write_build(r, b, out);
+    write_build(r, results);
     json_put_null(out, "latest_app_status");
     json_put_null(out, "autostart_schedule");
-    json_put_null(out, "ttl_ms");
+    if (db_int(b, 0, TTL_MS) > 0)
+        json_put_int(out, "ttl_ms", db_int(b, 0, TTL_MS));
+    else
+        json_put_null(out, "ttl_ms");
     json_key(out, "health");
     json_open(out, '{');
     json_put_bool(out, "healthy", true);
@@ -345,12 +326,12 @@ static void on_build(struct request *r, const struct db_result *const *results)
     if (a->show == SHOW_MADE) {
         json_open(&r->out, '{');
         json_key(&r->out, "workspace_build");
-        write_build(r, b, &r->out);
+        write_build(r, results);
         json_close(&r->out, '}');
     } else if (a->show == SHOW_WORKSPACE) {
-        write_workspace(r, b, &r->out);
+        write_workspace(r, results);
     } else {
-        write_build(r, b, &r->out);
+        write_build(r, results);
     }
     answer_json(r, a->show == SHOW_MADE ? 202 : 200);
 }
@@ -360,6 +341,9 @@ static void ask_build(struct request *r)
     const struct build_ask *a = r->state;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_BUILD_READ);
+    db_add_uuid(b, &a->build_id);
+    db_add_uuid(b, &a->workspace_id);
+    db_batch_add(b, SQL_APP_LIST_OF_BUILD);
     db_add_uuid(b, &a->build_id);
     db_add_uuid(b, &a->workspace_id);
     ask_db(r, b, on_build);

@@ -49,18 +49,31 @@ void find_user(struct request *r, user_found_fn then)
     ask_db(r, b, on_user);
 }
 
+void find_add_task(struct db_batch *b, const struct uuid *task_id)
+{
+    db_batch_add(b, SQL_TASK_FIND);
+    db_add_uuid(b, task_id);
+    db_add_null(b);
+    db_add_null(b);
+}
+
+bool find_may_see(struct request *r, const struct db_result *task)
+{
+    struct uuid owner = {0};
+    if (db_rows(task) == 1)
+        owner = db_uuid(task, 0, 1);
+    if (!uuid_is_nil(&owner) && request_may_touch(r, &owner))
+        return true;
+    answer_not_found(r);
+    return false;
+}
+
 static void on_task(struct request *r, const struct db_result *const *results)
 {
-    const struct db_result *row = results[0];
-    struct uuid id = {0}, owner = {0};
-    if (db_rows(row) == 1) {
-        id = db_uuid(row, 0, 0);
-        owner = db_uuid(row, 0, 1);
-    }
-    if (uuid_is_nil(&id) || !request_may_touch(r, &owner))
-        answer_not_found(r);
-    else
-        r->on_task(r, &id);
+    if (!find_may_see(r, results[0]))
+        return;
+    struct uuid id = db_uuid(results[0], 0, 0);
+    r->on_task(r, &id);
 }
 
 static void on_owner(struct request *r, const struct uuid *user_id, const char *username)

@@ -32,7 +32,7 @@ static int put_head(struct request *r, size_t n, unsigned char **p, unsigned cha
         lws_add_http_header_status(wsi, (unsigned)r->status | LWSAHH_FLAG_NO_SERVER_NAME, p, end);
     if (r->type != NULL)
         bad |= put(wsi, "content-type:", r->type, p, end);
-    if (r->status != 204)
+    if (r->status != 204 && r->status != 304)
         bad |= lws_add_http_header_content_length(wsi, n, p, end);
     bad |= put(wsi, "x-coder-build-version:", BUILD_VERSION, p, end);
     if (r->cookie != NULL)

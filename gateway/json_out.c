@@ -188,3 +188,11 @@ void json_put_time_if(struct strbuf *b, const char *key, int64_t wall_us)
     if (wall_us != INT64_MIN)
         json_put_time(b, key, wall_us);
 }
+
+void json_put_time_or_null(struct strbuf *b, const char *key, int64_t wall_us)
+{
+    if (wall_us != INT64_MIN)
+        json_put_time(b, key, wall_us);
+    else
+        json_put_null(b, key);
+}

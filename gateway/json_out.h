@@ -42,6 +42,8 @@ void json_put_uuid(struct strbuf *b, const char *key, const struct uuid *u);
 void json_put_uuid_or_null(struct strbuf *b, const char *key, const struct uuid *u);
 /* RFC 3339; INT64_MIN: Go's zero time. */
 void json_put_time(struct strbuf *b, const char *key, int64_t wall_us);
+/* INT64_MIN: null. */
+void json_put_time_or_null(struct strbuf *b, const char *key, int64_t wall_us);
 /* Left out when INT64_MIN. */
 void json_put_time_if(struct strbuf *b, const char *key, int64_t wall_us);
 

@@ -150,6 +150,10 @@ bool find_is_self(const struct request *r, const char *word);
 /* The {user} and {task} of the path (words 0 and 1).  Goes on when the asker may see the task, or
  * answers 404. */
 void find_task(struct request *r, task_found_fn then);
+/* For a task named by its id alone: the statement goes first into a batch, and its result says
+ * whether the asker may see the task.  False: a 404 has been answered. */
+void find_add_task(struct db_batch *b, const struct uuid *task_id);
+bool find_may_see(struct request *r, const struct db_result *task);
 
 /* ---- answering ---- */
 
@@ -160,7 +164,7 @@ void answer_empty(struct request *r, int status);
 void answer_text(struct request *r, int status, const char *type);
 /* A rendered task; takes a reference of its own. */
 void answer_blob(struct request *r, int status, struct task_blob *blob);
-/* Coder's error shape; `detail` may be NULL. */
+/* Coder's error shape, or below /api/stint/v1 problem details; `detail` may be NULL. */
 void answer_error(struct request *r, int status, const char *message, const char *detail);
 void answer_errorf(struct request *r, int status, const char *detail, const char *fmt, ...)
     printf_like(4, 5);

@@ -11,9 +11,10 @@
 #include "core/base/cleanup.h"
 #include "core/base/text.h"
 
-#define PREFIXES_ROOT PREFIX_ROOT
-#define PREFIXES_V2   PREFIX_V2
-#define PREFIXES_BOTH (PREFIX_V2 | PREFIX_EXPERIMENTAL)
+#define PREFIXES_ROOT  PREFIX_ROOT
+#define PREFIXES_V2    PREFIX_V2
+#define PREFIXES_BOTH  (PREFIX_V2 | PREFIX_EXPERIMENTAL)
+#define PREFIXES_STINT PREFIX_STINT
 
 /* A prompt may arrive with every byte escaped. */
 #define LIMIT_NONE   (64 * 1024)
@@ -33,20 +34,23 @@ static const struct {
 } prefixes[] = {
     {"/api/v2",           PREFIX_V2          },
     {"/api/experimental", PREFIX_EXPERIMENTAL},
+    {"/api/stint/v1",     PREFIX_STINT       },
 };
 
-/* The prefix that the path has; ret_skip is its length. */
-static enum route_prefix prefix_of(const char *path, size_t *ret_skip)
+enum route_prefix route_prefix_of(const char *path, size_t *ret_skip)
 {
-    for (size_t i = 0; i < COUNT(prefixes); i++) {
+    size_t skip = 0;
+    enum route_prefix prefix = PREFIX_ROOT;
+    for (size_t i = 0; i < COUNT(prefixes) && skip == 0; i++) {
         size_t n = strlen(prefixes[i].text);
-        if (strncmp(path, prefixes[i].text, n) == 0 && path[n] == '/') {
-            *ret_skip = n;
-            return prefixes[i].prefix;
+        if (strncmp(path, prefixes[i].text, n) == 0 && (path[n] == '/' || path[n] == '\0')) {
+            skip = n;
+            prefix = prefixes[i].prefix;
         }
     }
-    *ret_skip = 0;
-    return PREFIX_ROOT;
+    if (ret_skip != NULL)
+        *ret_skip = skip;
+    return prefix;
 }
 
 /* One segment after its '/'; a parameter is not empty. */
@@ -86,7 +90,7 @@ enum route_found route_find(enum http_method method, const char *path,
     const struct route **ret_route, struct route_params *ret_params)
 {
     size_t skip;
-    enum route_prefix prefix = prefix_of(path, &skip);
+    enum route_prefix prefix = route_prefix_of(path, &skip);
     enum route_found found = ROUTE_UNKNOWN;
     for (size_t i = 0; i < COUNT(routes); i++) {
         if ((routes[i].prefixes & prefix) == 0 || !match(path, skip, routes[i].pattern, ret_params))

@@ -18,7 +18,12 @@ enum http_method {
     METHOD_OPTIONS,
 };
 
-enum route_prefix { PREFIX_ROOT = 1 << 0, PREFIX_V2 = 1 << 1, PREFIX_EXPERIMENTAL = 1 << 2 };
+enum route_prefix {
+    PREFIX_ROOT = 1 << 0,
+    PREFIX_V2 = 1 << 1,
+    PREFIX_EXPERIMENTAL = 1 << 2,
+    PREFIX_STINT = 1 << 3,
+};
 
 /* Who may call: anybody, a person with a token, a person with the role owner, an agent. */
 enum route_auth { AUTH_NONE, AUTH_USER, AUTH_OWNER, AUTH_AGENT };
@@ -43,6 +48,9 @@ struct route_params {
 };
 
 enum route_found { ROUTE_FOUND, ROUTE_UNKNOWN, ROUTE_OTHER_METHOD };
+
+/* The prefix that a path has; ret_skip (may be NULL) is its length. */
+enum route_prefix route_prefix_of(const char *path, size_t *ret_skip);
 
 /* `path` has no query and is URL-decoded. */
 enum route_found route_find(enum http_method method, const char *path,

@@ -19,6 +19,7 @@ struct creation {
     char template_name[TASK_NAME_MAX + 1], provisioner[33], app_slug[65];
     char name[TASK_NAME_MAX + 1];
     char display_name[TASK_DISPLAY_NAME_MAX + 1];
+    int64_t ttl_ms, activity_bump_ms;
     const char *prompt;  /* borrowed from r->json */
     unsigned names_left; /* to be tried; 0: the name was given */
 };
@@ -95,6 +96,8 @@ static void ask_scheduler(struct request *r)
     m.name = c->name;
     m.display_name = c->display_name;
     m.prompt = (char *)(uintptr_t)c->prompt;
+    m.ttl_ms = (uint64_t)c->ttl_ms;
+    m.activity_bump_ms = (uint64_t)c->activity_bump_ms;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_CREATE);
     e.task_create = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_created);
@@ -108,6 +111,8 @@ static void create(struct request *r, const struct db_result *version)
     c->organization_id = db_uuid(version, 0, 0);
     c->template_id = db_uuid(version, 0, 1);
     c->file_id = db_uuid(version, 0, 7);
+    c->ttl_ms = db_int(version, 0, 12);
+    c->activity_bump_ms = db_int(version, 0, 13);
     COPY(c->template_name, db_text(version, 0, 2));
     COPY(c->provisioner, db_text(version, 0, 5));
     COPY(c->app_slug, db_text(version, 0, 6));
@@ -121,7 +126,8 @@ static void create(struct request *r, const struct db_result *version)
 /* ---- 2. the version ---- */
 
 /* The columns: organization, template, its name, deprecated, version's name, provisioner, slug,
- * file, archived, has_ai_task, state and error of the import. */
+ * file, archived, has_ai_task, state and error of the import, the template's idle timeout and
+ * activity bump. */
 static bool check_version(struct request *r, const struct db_result *v)
 {
     const char *import = db_text(v, 0, 10);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * templates.c - templates: list, one, make, switch to another version.
+ * templates.c - templates: list, one, make, change.
  */
 #include <string.h>
 
@@ -8,11 +8,17 @@
 #include "gateway/json_out.h"
 #include "gateway/organization.h"
 #include "gateway/search.h"
+#include "gateway/template.h"
 #include "gateway/version.h"
 
-#define BAD_QUERY "Invalid template search query."
-#define TEXT_MAX  1024
-#define IN_USE    "This value is already in use and should be unique."
+#define BAD_QUERY       "Invalid template search query."
+#define NOT_CREATED     "Validation failed."
+#define NOT_UPDATED     "Invalid request to update template metadata!"
+#define IN_USE          "This value is already in use and should be unique."
+#define NAME_CONSTRAINT "templates_name_is_unique"
+#define TEXT_MAX        1024
+#define BUMP_MS_INITIAL 3600000
+#define DURATION_MS_MAX (3650 * INT64_C(86400000))
 
 bool template_may_write(struct request *r)
 {
@@ -85,18 +91,6 @@ static void write_template(const struct db_result *t, size_t i, struct strbuf *o
 
 /* ---- asking ---- */
 
-/* NULL and negative: any. */
-struct template_filter {
-    struct uuid id;
-    const char *name, *name_part;
-    int has_ai_task, is_deprecated;
-};
-
-#define ANY_TEMPLATE                           \
-    {                                          \
-        .has_ai_task = -1, .is_deprecated = -1 \
-    }
-
 static void add_flag(struct db_batch *b, int flag)
 {
     if (flag < 0)
@@ -105,15 +99,20 @@ static void add_flag(struct db_batch *b, int flag)
         db_add_bool(b, flag > 0);
 }
 
-static void ask_templates(struct request *r, const struct template_filter *f, ask_db_fn done)
+static void add_list(struct db_batch *b, const struct template_filter *f)
 {
-    struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_TEMPLATE_LIST);
     db_add_uuid(b, &f->id);
     db_add_text(b, f->name);
     db_add_text(b, f->name_part);
     add_flag(b, f->has_ai_task);
     add_flag(b, f->is_deprecated);
+}
+
+void template_ask(struct request *r, const struct template_filter *f, ask_db_fn done)
+{
+    struct db_batch *b = db_batch_new();
+    add_list(b, f);
     ask_db(r, b, done);
 }
 
@@ -175,45 +174,88 @@ void template_list(struct request *r)
             "Query param \"organization\" has invalid value: it does not exist, or you are "
             "unauthorized to view it");
     else
-        ask_templates(r, &f, on_list);
+        template_ask(r, &f, on_list);
 }
 
 void template_list_of_organization(struct request *r)
 {
-    const struct template_filter any = ANY_TEMPLATE;
+    const struct template_filter any = TEMPLATE_ANY;
     if (organization_check(r))
-        ask_templates(r, &any, on_list);
+        template_ask(r, &any, on_list);
 }
 
 void template_get(struct request *r)
 {
-    struct template_filter f = ANY_TEMPLATE;
+    struct template_filter f = TEMPLATE_ANY;
     if (request_param_uuid(r, 0, &f.id))
-        ask_templates(r, &f, on_one);
+        template_ask(r, &f, on_one);
 }
 
 void template_get_by_name(struct request *r)
 {
-    struct template_filter f = ANY_TEMPLATE;
+    struct template_filter f = TEMPLATE_ANY;
     if (!organization_check(r))
         return;
     f.name = request_param(r, 1);
-    ask_templates(r, &f, on_one);
+    template_ask(r, &f, on_one);
+}
+
+/* ---- checking ---- */
+
+static bool check_duration(struct request *r, const char *message, const char *field, int64_t ms)
+{
+    if (ms >= 0 && ms <= DURATION_MS_MAX)
+        return true;
+    answer_invalid(r, 400, message, field,
+        ms < 0 ? "Must be a positive integer." : "Must be at most 3650 days.");
+    return false;
+}
+
+/* NULL: as it is. */
+struct template_texts {
+    const char *name, *display_name, *description, *icon, *deprecated; /* borrowed from r->json */
+};
+
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+static bool check_texts(struct request *r, const char *message, const struct template_texts *t)
+{
+    if (t->name != NULL && !text_is_name(t->name))
+        answer_invalid(r, 400, message, "name",
+            "must be 1 to 32 letters and digits, in groups joined by single hyphens");
+    else if (strlen(or_empty(t->display_name)) > TASK_DISPLAY_NAME_MAX)
+        answer_invalid(r, 400, message, "display_name", "must have at most 64 bytes");
+    else if (strlen(or_empty(t->description)) > TEXT_MAX || strlen(or_empty(t->icon)) > TEXT_MAX)
+        answer_invalid(r, 400, message, "description",
+            "description and icon must have at most 1024 bytes each");
+    else if (strlen(or_empty(t->deprecated)) > TEXT_MAX)
+        answer_invalid(r, 400, message, "deprecation_message", "must have at most 1024 bytes");
+    return !r->is_over;
+}
+
+static void name_taken(struct request *r, const char *name)
+{
+    char message[160];
+    snprintf(message, sizeof(message), "Template with name \"%.64s\" already exists.", name);
+    answer_invalid(r, 409, message, "name", IN_USE);
 }
 
 /* ---- POST /organizations/{organization}/templates ---- */
 
 struct new_template {
     struct uuid id, version_id;
-    const char *name, *display_name, *description, *icon; /* borrowed from r->json */
+    struct template_texts texts;
     int64_t default_ttl_ms, activity_bump_ms;
 };
 
 static void show_template(struct request *r, const struct uuid *id)
 {
-    struct template_filter f = ANY_TEMPLATE;
+    struct template_filter f = TEMPLATE_ANY;
     f.id = *id;
-    ask_templates(r, &f, on_one);
+    template_ask(r, &f, on_one);
 }
 
 static void on_made(struct request *r, const struct db_result *const *results)
@@ -226,17 +268,12 @@ static void on_made(struct request *r, const struct db_result *const *results)
 static void on_not_made(struct request *r, enum err code, const char *constraint)
 {
     const struct new_template *t = r->state;
-    char message[160];
-    if (code != ERR_CONFLICT) {
+    if (code != ERR_CONFLICT)
         answer_db_failed(r, code);
-        return;
-    }
-    if (strcmp(constraint, "templates_name_is_unique") == 0) {
-        snprintf(message, sizeof(message), "Template with name \"%.64s\" already exists.", t->name);
-        answer_invalid(r, 409, message, "name", IN_USE);
-    } else {
+    else if (strcmp(constraint, NAME_CONSTRAINT) == 0)
+        name_taken(r, t->texts.name);
+    else
         answer_error(r, 409, "A version of that name exists in this template.", NULL);
-    }
 }
 
 static void on_new_version(struct request *r, const struct db_result *const *results)
@@ -257,10 +294,10 @@ static void on_new_version(struct request *r, const struct db_result *const *res
     db_batch_add(b, SQL_TEMPLATE_CREATE);
     db_add_uuid(b, &t->id);
     db_add_uuid(b, &r->gw->organization.id);
-    db_add_text(b, t->name);
-    db_add_text(b, t->display_name);
-    db_add_text(b, t->description);
-    db_add_text(b, t->icon);
+    db_add_text(b, t->texts.name);
+    db_add_text(b, t->texts.display_name);
+    db_add_text(b, t->texts.description);
+    db_add_text(b, t->texts.icon);
     db_add_uuid(b, &t->version_id);
     db_add_uuid(b, &r->who.id);
     db_add_int8(b, t->default_ttl_ms);
@@ -271,94 +308,103 @@ static void on_new_version(struct request *r, const struct db_result *const *res
     ask_db_or(r, b, on_made, on_not_made);
 }
 
-static bool check_template(struct request *r, const struct new_template *t)
-{
-    if (!text_is_name(t->name))
-        answer_invalid(r, 400, "Validation failed.", "name",
-            "must be 1 to 32 letters and digits, in groups joined by single hyphens");
-    else if (strlen(t->display_name) > TASK_DISPLAY_NAME_MAX)
-        answer_invalid(r, 400, "Validation failed.", "display_name", "must have at most 64 bytes");
-    else if (strlen(t->description) > TEXT_MAX || strlen(t->icon) > TEXT_MAX)
-        answer_invalid(r, 400, "Validation failed.", "description",
-            "description and icon must have at most 1024 bytes each");
-    else if (t->default_ttl_ms < 0 || t->activity_bump_ms < 0)
-        answer_invalid(r, 400, "Validation failed.", "default_ttl_ms", "must not be negative");
-    return !r->is_over;
-}
-
 void template_create(struct request *r)
 {
     if (!organization_check(r) || !template_may_write(r))
         return;
     struct new_template *t = request_state(r, sizeof(*t), NULL);
-    if (request_json(r) == NULL || !request_text(r, "name", &t->name) ||
-        !request_text(r, "display_name", &t->display_name) ||
-        !request_text(r, "description", &t->description) || !request_text(r, "icon", &t->icon) ||
+    struct template_texts *x = &t->texts;
+    if (request_json(r) == NULL || !request_text(r, "name", &x->name) ||
+        !request_text(r, "display_name", &x->display_name) ||
+        !request_text(r, "description", &x->description) || !request_text(r, "icon", &x->icon) ||
         !request_uuid(r, "template_version_id", &t->version_id) ||
         !request_int(r, "default_ttl_ms", 0, &t->default_ttl_ms) ||
-        !request_int(r, "activity_bump_ms", 3600000, &t->activity_bump_ms) || !check_template(r, t))
+        !request_int(r, "activity_bump_ms", BUMP_MS_INITIAL, &t->activity_bump_ms) ||
+        !check_texts(r, NOT_CREATED, x) ||
+        !check_duration(r, NOT_CREATED, "default_ttl_ms", t->default_ttl_ms) ||
+        !check_duration(r, NOT_CREATED, "activity_bump_ms", t->activity_bump_ms))
         return;
     version_ask(r, &t->version_id, NULL, NULL, on_new_version);
 }
 
-/* ---- PATCH /templates/{template}/versions ---- */
+/* ---- PATCH /templates/{template} ---- */
 
-struct promotion {
-    struct uuid template_id, version_id;
-};
-
-static void on_promoted(struct request *r, const struct db_result *const *results)
+static void on_updated(struct request *r, const struct db_result *const *results)
 {
-    (void)results;
-    answer_error(r, 200, "Updated the active template version.", NULL);
-}
-
-static void on_version(struct request *r, const struct db_result *const *results)
-{
-    const struct promotion *p = r->state;
-    const struct db_result *v = results[0];
-    struct uuid belongs_to = {0};
-    if (db_rows(v) == 0) {
-        answer_error(r, 404, "Template version not found.", NULL);
-        return;
-    }
-    belongs_to = db_uuid(v, 0, 1);
-    if (!uuid_eq(&belongs_to, &p->template_id)) {
-        answer_error(r, 400,
-            "The provided template version doesn't belong to the specified template.", NULL);
-        return;
-    }
-    if (strcmp(version_import_state(v), "succeeded") != 0) {
-        char detail[96];
-        snprintf(detail, sizeof(detail), "Attempted to promote a version with a %s build",
-            version_import_state(v));
-        answer_error(
-            r, 400, "Only versions that have been built successfully can be promoted.", detail);
-        return;
-    }
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_TEMPLATE_SET_VERSION);
-    db_add_uuid(b, &p->template_id);
-    db_add_uuid(b, &p->version_id);
-    ask_db(r, b, on_promoted);
-}
-
-static void on_template(struct request *r, const struct db_result *const *results)
-{
-    const struct promotion *p = r->state;
-    if (db_rows(results[0]) == 0)
+    if (db_rows(results[1]) == 0)
         answer_not_found(r);
+    else if (db_affected(results[0]) == 0)
+        answer_empty(r, 304);
     else
-        version_ask(r, &p->version_id, NULL, NULL, on_version);
+        on_one(r, results + 1);
 }
 
-void template_set_active(struct request *r)
+static void on_not_updated(struct request *r, enum err code, const char *constraint)
 {
-    struct template_filter f = ANY_TEMPLATE;
-    struct promotion *p = request_state(r, sizeof(*p), NULL);
-    if (!template_may_write(r) || !request_param_uuid(r, 0, &p->template_id) ||
-        request_json(r) == NULL || !request_uuid(r, "id", &p->version_id))
+    const struct template_texts *x = r->state;
+    if (code == ERR_CONFLICT && strcmp(constraint, NAME_CONSTRAINT) == 0)
+        name_taken(r, x->name);
+    else
+        answer_db_failed(r, code);
+}
+
+/* NULL for what is not there: it stays as it is. */
+static bool read_change(struct request *r, const char *key, const char **ret_text)
+{
+    if (!request_text(r, key, ret_text))
+        return false;
+    if (!json_is_string(json_object_get(r->json, key)))
+        *ret_text = NULL;
+    return true;
+}
+
+static bool read_texts(struct request *r, struct template_texts *x)
+{
+    if (!read_change(r, "name", &x->name) || !read_change(r, "display_name", &x->display_name) ||
+        !read_change(r, "description", &x->description) || !read_change(r, "icon", &x->icon) ||
+        !read_change(r, "deprecation_message", &x->deprecated))
+        return false;
+    if (x->name != NULL && x->name[0] == '\0')
+        x->name = NULL; /* a template always has one */
+    return check_texts(r, NOT_UPDATED, x);
+}
+
+/* -1: as it is. */
+static bool read_duration(struct request *r, const char *key, int64_t *ret_ms)
+{
+    if (!request_int(r, key, -1, ret_ms))
+        return false;
+    return !json_is_integer(json_object_get(r->json, key)) ||
+           check_duration(r, NOT_UPDATED, key, *ret_ms);
+}
+
+static void add_duration(struct db_batch *b, int64_t ms)
+{
+    if (ms < 0)
+        db_add_null(b);
+    else
+        db_add_int8(b, ms);
+}
+
+void template_update(struct request *r)
+{
+    struct template_filter f = TEMPLATE_ANY;
+    struct template_texts *x = request_state(r, sizeof(*x), NULL);
+    int64_t ttl_ms, bump_ms;
+    if (!template_may_write(r) || !request_param_uuid(r, 0, &f.id) || request_json(r) == NULL ||
+        !read_texts(r, x) || !read_duration(r, "default_ttl_ms", &ttl_ms) ||
+        !read_duration(r, "activity_bump_ms", &bump_ms))
         return;
-    f.id = p->template_id;
-    ask_templates(r, &f, on_template);
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_TEMPLATE_UPDATE);
+    db_add_uuid(b, &f.id);
+    db_add_text(b, x->name);
+    db_add_text(b, x->display_name);
+    db_add_text(b, x->description);
+    db_add_text(b, x->icon);
+    db_add_text(b, x->deprecated);
+    add_duration(b, ttl_ms);
+    add_duration(b, bump_ms);
+    add_list(b, &f);
+    ask_db_or(r, b, on_updated, on_not_updated);
 }

@@ -10,7 +10,4 @@ void version_ask(struct request *r, const struct uuid *id, const struct uuid *te
     const char *name, ask_db_fn done);
 const char *version_import_state(const struct db_result *v);
 
-/* False: a 403 has been answered. */
-bool template_may_write(struct request *r);
-
 #endif

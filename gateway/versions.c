@@ -15,6 +15,7 @@
 #include "gateway/build.h"
 #include "gateway/json_out.h"
 #include "gateway/organization.h"
+#include "gateway/template.h"
 
 #define NAME_MAX_BYTES    64
 #define MESSAGE_BYTES_MAX 1048576
@@ -155,14 +156,9 @@ void version_get_by_name(struct request *r)
 {
     if (!organization_check(r))
         return;
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_TEMPLATE_LIST);
-    db_add_null(b);
-    db_add_text(b, request_param(r, 1));
-    db_add_null(b);
-    db_add_null(b);
-    db_add_null(b);
-    ask_db(r, b, on_named_template);
+    struct template_filter f = TEMPLATE_ANY;
+    f.name = request_param(r, 1);
+    template_ask(r, &f, on_named_template);
 }
 
 static void on_presets(struct request *r, const struct db_result *const *results)
@@ -361,4 +357,66 @@ void version_create(struct request *r)
     for (int i = 0; i < 4; i++)
         db_add_null(b);
     ask_db(r, b, store);
+}
+
+/* ---- PATCH /templates/{template}/versions ---- */
+
+struct promotion {
+    struct uuid template_id, version_id;
+};
+
+static void on_promoted(struct request *r, const struct db_result *const *results)
+{
+    (void)results;
+    answer_error(r, 200, "Updated the active template version.", NULL);
+}
+
+static void on_promotion(struct request *r, const struct db_result *const *results)
+{
+    const struct promotion *p = r->state;
+    const struct db_result *v = results[0];
+    struct uuid belongs_to = {0};
+    if (db_rows(v) == 0) {
+        answer_error(r, 404, "Template version not found.", NULL);
+        return;
+    }
+    belongs_to = db_uuid(v, 0, 1);
+    if (!uuid_eq(&belongs_to, &p->template_id)) {
+        answer_error(r, 400,
+            "The provided template version doesn't belong to the specified template.", NULL);
+        return;
+    }
+    if (strcmp(version_import_state(v), "succeeded") != 0) {
+        char detail[96];
+        snprintf(detail, sizeof(detail), "Attempted to promote a version with a %s build",
+            version_import_state(v));
+        answer_error(
+            r, 400, "Only versions that have been built successfully can be promoted.", detail);
+        return;
+    }
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_TEMPLATE_SET_VERSION);
+    db_add_uuid(b, &p->template_id);
+    db_add_uuid(b, &p->version_id);
+    ask_db(r, b, on_promoted);
+}
+
+static void on_template(struct request *r, const struct db_result *const *results)
+{
+    const struct promotion *p = r->state;
+    if (db_rows(results[0]) == 0)
+        answer_not_found(r);
+    else
+        version_ask(r, &p->version_id, NULL, NULL, on_promotion);
+}
+
+void template_set_active(struct request *r)
+{
+    struct template_filter f = TEMPLATE_ANY;
+    struct promotion *p = request_state(r, sizeof(*p), NULL);
+    if (!template_may_write(r) || !request_param_uuid(r, 0, &p->template_id) ||
+        request_json(r) == NULL || !request_uuid(r, "id", &p->version_id))
+        return;
+    f.id = p->template_id;
+    template_ask(r, &f, on_template);
 }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Agents that speak over REST.
+-- Agents: those that speak over REST, and what is shown of them.
 
 -- name: agent_by_token :one
 -- $1 auth_token uuid
@@ -10,9 +10,80 @@ JOIN workspaces w ON w.id = a.workspace_id AND w.latest_agent_id = a.id AND w.de
 JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL
 WHERE a.auth_token = $1::uuid;
 
+-- name: agent_read :one
+-- $1 id uuid (or NULL), $2 task_id uuid (its newest agent)
+-- An agent with its build.  The deadline is that of the build while it is the newest; the agent is
+-- over when a later build has succeeded.
+SELECT a.id, a.task_id, a.workspace_id, w.owner_id, a.name, a.lifecycle::text, a.created_at,
+    a.connected_at, b.build_number, j.id, coalesce(j.state = 'succeeded', false),
+    extract(epoch FROM now() - j.completed_at)::bigint,
+    w.latest_build_id <> b.id AND coalesce(lj.state = 'succeeded', false),
+    CASE WHEN w.latest_build_id = b.id THEN b.deadline END, b.id
+FROM agents a
+JOIN workspaces w ON w.id = a.workspace_id
+JOIN builds b ON b.id = a.build_id
+JOIN jobs j ON j.id = b.job_id
+JOIN builds lb ON lb.id = w.latest_build_id
+JOIN jobs lj ON lj.id = lb.job_id
+WHERE a.id = coalesce($1::uuid, (
+    SELECT l.latest_agent_id
+    FROM workspaces l
+    JOIN tasks t ON t.workspace_id = l.id
+    WHERE t.id = $2::uuid));
+
+-- name: agent_owner :one
+-- $1 id uuid
+SELECT w.owner_id, a.name
+FROM agents a
+JOIN workspaces w ON w.id = a.workspace_id
+WHERE a.id = $1::uuid;
+
 -- name: app_list :many
 -- $1 agent_id uuid
-SELECT id, slug, display_name, health::text
+-- The task's own app first.
+SELECT id, slug, display_name, icon, url, health::text, is_task_app
 FROM apps
 WHERE agent_id = $1::uuid
-ORDER BY slug;
+ORDER BY is_task_app DESC, slug;
+
+-- name: app_list_of_build :many
+-- $1 id uuid (of a build) or NULL, $2 workspace_id uuid (its latest build)
+SELECT p.id, p.slug, p.display_name, p.icon, p.url, p.health::text, p.is_task_app
+FROM builds b
+JOIN apps p ON p.agent_id = b.agent_id
+WHERE b.id = coalesce($1::uuid, (SELECT latest_build_id FROM workspaces WHERE id = $2::uuid))
+ORDER BY p.is_task_app DESC, p.slug;
+
+-- name: agent_metadata_list :many
+-- $1 agent_id uuid
+SELECT key, value, error, collected_at
+FROM agent_metadata
+WHERE agent_id = $1::uuid
+ORDER BY key;
+
+-- name: agent_log_list :many
+-- $1 agent_id uuid, $2 after bigint, $3 before bigint
+-- The id of a source is made of its name, the same for all lines of an agent.
+SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
+FROM agent_logs
+WHERE agent_id = $1::uuid AND id > $2::bigint AND id < $3::bigint
+ORDER BY id
+LIMIT 10000;
+
+-- name: agent_log_tail :many
+-- $1 agent_id uuid, $2 most bigint
+-- The newest lines, newest first.
+SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
+FROM agent_logs
+WHERE agent_id = $1::uuid
+ORDER BY id DESC
+LIMIT $2::bigint;
+
+-- name: agent_log_sources :many
+-- $1 agent_id uuid
+-- Who has written lines, and how many bytes in all.
+SELECT source, md5(agent_id::text || source)::uuid, sum(length(output))::bigint, min(created_at)
+FROM agent_logs
+WHERE agent_id = $1::uuid
+GROUP BY agent_id, source
+ORDER BY source;

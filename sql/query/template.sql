@@ -28,6 +28,28 @@ INSERT INTO templates (id, organization_id, name, display_name, description, ico
 VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::text, $6::text, $7::uuid, $8::uuid, $9::bigint,
     $10::bigint);
 
+-- name: template_update :exec
+-- $1 id uuid, $2 name text, $3 display_name text, $4 description text, $5 icon text,
+-- $6 deprecated text, $7 default_ttl_ms bigint, $8 activity_bump_ms bigint
+-- NULL: as it is.  No row is touched when nothing would change.
+UPDATE templates AS t
+SET name = n.name, display_name = n.display_name, description = n.description, icon = n.icon,
+    deprecated = n.deprecated, default_ttl_ms = n.default_ttl_ms,
+    activity_bump_ms = n.activity_bump_ms, updated_at = now()
+FROM (
+    SELECT id, coalesce($2::text, name) AS name, coalesce($3::text, display_name) AS display_name,
+        coalesce($4::text, description) AS description, coalesce($5::text, icon) AS icon,
+        coalesce($6::text, deprecated) AS deprecated,
+        coalesce($7::bigint, default_ttl_ms) AS default_ttl_ms,
+        coalesce($8::bigint, activity_bump_ms) AS activity_bump_ms
+    FROM templates
+    WHERE id = $1::uuid AND deleted_at IS NULL
+) AS n
+WHERE t.id = n.id
+    AND (t.name, t.display_name, t.description, t.icon, t.deprecated, t.default_ttl_ms,
+        t.activity_bump_ms) IS DISTINCT FROM (n.name, n.display_name, n.description, n.icon,
+        n.deprecated, n.default_ttl_ms, n.activity_bump_ms);
+
 -- name: template_set_version :exec
 -- $1 id uuid, $2 active_version_id uuid
 UPDATE templates SET active_version_id = $2::uuid, updated_at = now() WHERE id = $1::uuid;
@@ -73,7 +95,8 @@ WHERE v.id = coalesce($1::uuid, (
 -- $1 id uuid
 -- All that a new task needs to know of its version.
 SELECT v.organization_id, v.template_id, t.name, t.deprecated, v.name, v.provisioner, v.app_slug,
-    v.file_id, v.archived, v.has_ai_task, coalesce(j.state::text, 'pending'), coalesce(j.error, '')
+    v.file_id, v.archived, v.has_ai_task, coalesce(j.state::text, 'pending'), coalesce(j.error, ''),
+    t.default_ttl_ms, t.activity_bump_ms
 FROM template_versions v
 LEFT JOIN templates t ON t.id = v.template_id AND t.deleted_at IS NULL
 LEFT JOIN jobs j ON j.id = v.job_id

@@ -48,6 +48,17 @@ static const struct {
     {METHOD_GET,    "/api/v2/users/firsty",                            "user_get firsty"          },
     {METHOD_GET,    "/api/v2/organizations/o/templates/t/versions/v",  "version_get_by_name o t v"},
     {METHOD_PATCH,  "/api/v2/workspaceagents/me/app-status",           "agent_app_status"         },
+    {METHOD_GET,    "/api/v2/workspaceagents/a/logs",                  "agent_logs a"             },
+    {METHOD_GET,    "/api/v2/workspaceagents/a",                       "agent_get a"              },
+    {METHOD_PATCH,  "/api/v2/templates/t",                             "template_update t"        },
+    {METHOD_PATCH,  "/api/v2/templates/t/versions",                    "template_set_active t"    },
+    {METHOD_POST,   "/api/stint/v1/tasks/x/messages",                  "message_create x"         },
+    {METHOD_DELETE, "/api/stint/v1/tasks/x/messages/m",                "message_delete x m"       },
+    {METHOD_GET,    "/api/stint/v1/tasks/x/agent",                     "task_agent x"             },
+    {METHOD_GET,    "/api/stint/v1/tasks/me/x",                        "404"                      },
+    {METHOD_GET,    "/api/v2/tasks/x/messages",                        "task_get x messages"      },
+    {METHOD_PUT,    "/api/stint/v1/tasks/x/messages",                  "405"                      },
+    {METHOD_GET,    "/api/stint/v1",                                   "404"                      },
     {METHOD_GET,    "/livez",                                          "probe_live"               },
     {METHOD_GET,    "/api/v2/livez",                                   "404"                      },
     {METHOD_GET,    "/tasks",                                          "404"                      },
@@ -97,6 +108,16 @@ static void paths_by_table(void **state)
     }
 }
 
+static void prefixes_by_table(void **state)
+{
+    (void)state;
+    assert_int_equal(route_prefix_of("/api/stint/v1", NULL), PREFIX_STINT);
+    assert_int_equal(route_prefix_of("/api/stint/v1/x", NULL), PREFIX_STINT);
+    assert_int_equal(route_prefix_of("/api/stint/v10/x", NULL), PREFIX_ROOT);
+    assert_int_equal(route_prefix_of("/api/v2/x", NULL), PREFIX_V2);
+    assert_int_equal(route_prefix_of("", NULL), PREFIX_ROOT);
+}
+
 static void a_very_long_segment_is_no_route(void **state)
 {
     (void)state;
@@ -111,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_by_table),
+        cmocka_unit_test(prefixes_by_table),
         cmocka_unit_test(a_very_long_segment_is_no_route),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

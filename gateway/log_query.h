@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_query.h - what every log of lines is asked by: ?after=, ?before=, ?format=json|text.
+ */
+#ifndef GATEWAY_LOG_QUERY_H
+#define GATEWAY_LOG_QUERY_H
+
+#include "gateway/request.h"
+
+struct log_query {
+    int64_t after, before; /* ids; -1 and INT64_MAX: no bound */
+    bool text;
+};
+
+/* False: a 400 in Coder's words has been answered. */
+bool log_query_read(struct request *r, struct log_query *ret_query);
+/* A line of the text form: "2026-11-20T16:01:02.5Z [info] [agent.main|start] cloning". */
+void log_query_add_text(struct strbuf *out, int64_t at, const char *level, const char *who,
+    const char *source, const char *output);
+void log_query_answer_text(struct request *r);
+
+#endif
