@@ -119,9 +119,26 @@ static void load_tasks(struct leader *l, const struct db_result *r)
             .deleted = db_bool(r, i, 27),
             .holds_compute = db_bool(r, i, 28),
             .cancel_requested = db_bool(r, i, 29),
-            .status_seq = db_int(r, i, 30)};
+            .status_seq = db_int(r, i, 30),
+            .app_health = text_or_null(r, i, 31),
+            .ttl_ms = db_int(r, i, 32),
+            .activity_bump_ms = db_int(r, i, 33),
+            .has_deadline = !db_is_null(r, i, 34),
+            .deadline_left_ms = db_int(r, i, 34),
+            .message_seq = db_int(r, i, 35)};
         if (job_state_parse(db_text(r, i, 26), &t.state))
             core_load_task(l->core, &t);
+    }
+}
+
+static void load_messages(struct leader *l, const struct db_result *r)
+{
+    for (size_t i = 0; i < db_rows(r); i++) {
+        struct load_message m = {.id = db_uuid(r, i, 0),
+            .task_id = db_uuid(r, i, 1),
+            .seq = db_int(r, i, 2),
+            .bytes = (size_t)db_int(r, i, 3)};
+        core_load_message(l->core, &m);
     }
 }
 
@@ -172,7 +189,8 @@ static void on_loaded(void *arg, enum err code, const struct db_result *const *r
     core_set_now(l->core, clock_mono_ms());
     load_workers(l, results[3]);
     load_tasks(l, results[4]);
-    load_imports(l, results[5]);
+    load_messages(l, results[5]);
+    load_imports(l, results[6]);
     core_load_done(l->core);
     begin_to_lead(l);
 }
@@ -186,6 +204,7 @@ static void load(struct leader *l)
     db_batch_add(b, SQL_LOAD_DROP_STRAYS);
     db_batch_add(b, SQL_LOAD_WORKERS);
     db_batch_add(b, SQL_LOAD_TASKS);
+    db_batch_add(b, SQL_LOAD_MESSAGES);
     db_batch_add(b, SQL_LOAD_IMPORTS);
     db_send(l->db, b, on_loaded, ask(l));
 }
@@ -300,6 +319,9 @@ static void show_counts(const struct leader *l)
     METRIC_SET(leases_lost, n.leases_lost);
     METRIC_SET(retries, n.retries);
     METRIC_SET(made_room, n.made_room);
+    METRIC_SET(auto_paused, n.auto_paused);
+    METRIC_SET(messages_waiting, n.messages);
+    METRIC_SET(messages_delivered, n.delivered);
 }
 
 static void on_tick(void *arg)

@@ -17,6 +17,7 @@
 #define CALLS_MAX   20000
 #define FILE_CHUNK  (1024 * 1024)
 #define SERVERS_MAX 8
+#define TTL_MS_MAX  UINT64_C(315576000000) /* ten years */
 
 struct serve {
     struct bus_server *servers[SERVERS_MAX];
@@ -54,6 +55,12 @@ typedef Stint__V1__Envelope envelope;
 
 #define MALFORMED(s, bus, what) bus_reply_status(bus, REFUSAL_MALFORMED, what)
 
+/* Milliseconds as a database can add them to a time. */
+static int64_t pause_of(uint64_t ms)
+{
+    return (int64_t)(ms < TTL_MS_MAX ? ms : TTL_MS_MAX);
+}
+
 static void on_task_create(struct serve *s, struct bus_call *bus, const envelope *e)
 {
     const Stint__V1__TaskCreate *m = e->task_create;
@@ -64,7 +71,9 @@ static void on_task_create(struct serve *s, struct bus_call *bus, const envelope
         .name = m->name,
         .display_name = m->display_name,
         .prompt = m->prompt,
-        .priority = m->priority};
+        .priority = m->priority,
+        .ttl_ms = pause_of(m->ttl_ms),
+        .activity_bump_ms = pause_of(m->activity_bump_ms)};
     bool ok = wire_get_uuid(&m->task_id, &r.task_id) && wire_get_uuid(&m->owner_id, &r.owner_id) &&
               wire_get_uuid(&m->organization_id, &r.organization_id) &&
               wire_get_uuid(&m->initiator_id, &r.initiator_id) &&
@@ -104,6 +113,32 @@ static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *
         return;
     }
     core_task_send(s->core, &task, &send, m->input, open_call(s, bus));
+}
+
+static void on_message_queue(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__MessageQueue *m = e->message_queue;
+    struct uuid task, initiator, message;
+    size_t n = strlen(m->content);
+    if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
+        !wire_get_uuid(&m->message_id, &message) || uuid_is_nil(&message) ||
+        uuid_is_nil(&initiator) || n == 0 || n > PROMPT_BYTES_MAX) {
+        MALFORMED(s, bus, "MessageQueue lacks an id, or its content is empty or too long");
+        return;
+    }
+    core_message_queue(s->core, &task, &initiator, &message, m->content, open_call(s, bus));
+}
+
+static void on_message_withdraw(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__MessageWithdraw *m = e->message_withdraw;
+    struct uuid task, initiator, message;
+    if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
+        !wire_get_uuid(&m->message_id, &message)) {
+        MALFORMED(s, bus, "MessageWithdraw lacks an id");
+        return;
+    }
+    core_message_withdraw(s->core, &task, &initiator, &message, open_call(s, bus));
 }
 
 static void on_app_status(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -222,6 +257,18 @@ static void on_worker_poll(struct serve *s, struct bus_call *bus, const envelope
     core_worker_poll(s->core, &p, open_call(s, bus));
 }
 
+static struct row_version_app *apps_of(const Stint__V1__ImportResult *m)
+{
+    struct row_version_app *apps = mem_calloc(m->n_app, sizeof(*apps));
+    for (size_t i = 0; i < m->n_app; i++)
+        apps[i] = (struct row_version_app){.slug = m->app[i]->slug,
+            .display_name = m->app[i]->display_name,
+            .icon = m->app[i]->icon,
+            .url = m->app[i]->url,
+            .has_health_check = m->app[i]->has_health_check};
+    return apps;
+}
+
 static void take_result(
     struct serve *s, const struct uuid *worker_id, const Stint__V1__JobResult *m)
 {
@@ -233,9 +280,12 @@ static void take_result(
         .n_logs = m->n_log};
     if (!wire_get_uuid(&m->job_id, &r.job.id))
         return;
+    scoped_free struct row_version_app *apps = NULL;
     if (m->import != NULL) {
         r.has_ai_task = m->import->has_ai_task;
         r.app_slug = m->import->app_slug;
+        r.apps = apps = apps_of(m->import);
+        r.n_apps = m->import->n_app;
     }
     scoped_free struct row_log *logs = m->n_log > 0 ? mem_calloc(m->n_log, sizeof(*logs)) : NULL;
     for (size_t i = 0; i < m->n_log; i++)
@@ -330,6 +380,8 @@ static const struct {
     {STINT__V1__ENVELOPE__BODY_TASK_CREATE,       on_task_create      },
     {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,      on_task_command     },
     {STINT__V1__ENVELOPE__BODY_TASK_SEND,         on_task_send        },
+    {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,     on_message_queue    },
+    {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,  on_message_withdraw },
     {STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT, on_app_status       },
     {STINT__V1__ENVELOPE__BODY_QUEUE_QUERY,       on_queue_query      },
     {STINT__V1__ENVELOPE__BODY_TEMPLATE_IMPORT,   on_template_import  },
@@ -408,12 +460,12 @@ void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
 /* ---- dispatches ---- */
 
 void serve_dispatches(
-    struct serve *s, const struct effects *e, uint64_t epoch, const struct db_result *prompts)
+    struct serve *s, const struct effects *e, uint64_t epoch, const struct work_texts *texts)
 {
     (void)s;
     for (size_t i = 0; i < e->dispatches.n; i++) {
         struct call *call = e->dispatches.v[i].ticket;
-        work_reply(call->bus, &e->dispatches.v[i].work, epoch, prompts);
+        work_reply(call->bus, &e->dispatches.v[i].work, epoch, texts);
         close_call(call);
     }
 }

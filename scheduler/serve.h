@@ -12,6 +12,7 @@
 #include "core/bus/bus.h"
 #include "core/db/db.h"
 #include "scheduler/core/core.h"
+#include "scheduler/work_message.h"
 
 struct serve;
 
@@ -30,9 +31,8 @@ void serve_set_leader(struct serve *s, const char *url);
 
 /* After the commit.  `watermark` counts for REPLY_AGENT_OPENED. */
 void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark);
-/* `prompts`: rows (task id, prompt) for the jobs that want one; NULL if none does. */
 void serve_dispatches(
-    struct serve *s, const struct effects *e, uint64_t epoch, const struct db_result *prompts);
+    struct serve *s, const struct effects *e, uint64_t epoch, const struct work_texts *texts);
 void serve_refuse(struct serve *s, void *ticket, enum refusal code, const char *detail);
 
 #endif

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "scheduler/metric.h"
+#include "scheduler/work_message.h"
 
 struct store {
     struct db *db;
@@ -33,7 +34,8 @@ struct sent {
     struct store *store;
     uint64_t generation;
     size_t n_statements, n_rows;
-    int at_jobs, at_prompts, at_agents; /* statement numbers, -1: none */
+    int at_jobs, at_apps, at_messages; /* statement numbers, -1: none */
+    int at_prompts, at_contents, at_agents, at_states;
 };
 
 struct store *store_new(struct db *db, struct kv *kv, struct serve *serve,
@@ -111,6 +113,8 @@ static void add_workspaces(struct db_batch *b, const struct effects *e)
     db_add_array(b, agents);
     COLUMN(b, DB_TEXT, text, &e->tasks_new, row->name);
     COLUMN(b, DB_TEXT, text, &e->tasks_new, row->provisioner);
+    COLUMN(b, DB_INT8, int8, &e->tasks_new, row->ttl_ms);
+    COLUMN(b, DB_INT8, int8, &e->tasks_new, row->activity_bump_ms);
 }
 
 static void add_builds(struct db_batch *b, const struct effects *e)
@@ -141,8 +145,10 @@ static void add_builds(struct db_batch *b, const struct effects *e)
     COLUMN(b, DB_BOOL, bool, &e->builds_new, row->holds_compute);
 }
 
-static void add_agents(struct db_batch *b, const struct effects *e)
+/* The number of the statement that says whose apps have yet to show their health, -1: none. */
+static int add_agents(struct db_batch *b, const struct effects *e)
 {
+    int at_apps = -1;
     VEC(struct row_build_new) with_agent = {0};
     for (size_t i = 0; i < e->builds_new.n; i++)
         if (!uuid_is_nil(&e->builds_new.v[i].agent_id))
@@ -155,12 +161,15 @@ static void add_agents(struct db_batch *b, const struct effects *e)
         COLUMN(b, DB_UUID, uuid, &with_agent, &row->id);
         COLUMN(b, DB_UUID, uuid, &with_agent, &row->agent_token);
 
+        at_apps = (int)db_batch_count(b);
         db_batch_add(b, SQL_STORE_INSERT_APPS);
         COLUMN(b, DB_UUID, uuid, &with_agent, &row->app_id);
         COLUMN(b, DB_UUID, uuid, &with_agent, &row->agent_id);
+        COLUMN(b, DB_UUID, uuid, &with_agent, &row->version_id);
         COLUMN(b, DB_TEXT, text, &with_agent, row->app_slug);
     }
     vec_done(&with_agent);
+    return at_apps;
 }
 
 static void add_jobs_new(struct db_batch *b, const struct effects *e)
@@ -237,6 +246,51 @@ static void add_versions(struct db_batch *b, const struct effects *e)
         db_add_bool(b, e->versions.v[i].has_ai_task);
         db_add_text(b, e->versions.v[i].app_slug != NULL ? e->versions.v[i].app_slug : "");
     }
+}
+
+static void add_version_apps(struct db_batch *b, const struct effects *e)
+{
+    if (e->version_apps.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_INSERT_VERSION_APPS);
+    COLUMN(b, DB_UUID, uuid, &e->version_apps, &row->version_id);
+    COLUMN(b, DB_TEXT, text, &e->version_apps, row->slug);
+    COLUMN(b, DB_TEXT, text, &e->version_apps, row->display_name);
+    COLUMN(b, DB_TEXT, text, &e->version_apps, row->icon);
+    COLUMN(b, DB_TEXT, text, &e->version_apps, row->url);
+    COLUMN(b, DB_BOOL, bool, &e->version_apps, row->has_health_check);
+    COLUMN(b, DB_BOOL, bool, &e->version_apps, row->is_task_app);
+}
+
+static void add_deadlines(struct db_batch *b, const struct effects *e)
+{
+    if (e->deadlines.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_SET_DEADLINES);
+    COLUMN(b, DB_UUID, uuid, &e->deadlines, &row->build_id);
+    COLUMN(b, DB_INT8, int8, &e->deadlines, row->left_ms);
+}
+
+/* The number of the statement that names the new ones, -1: none. */
+static int add_messages(struct db_batch *b, const struct effects *e)
+{
+    int at_new = e->messages_new.n > 0 ? (int)db_batch_count(b) : -1;
+    if (at_new >= 0) {
+        db_batch_add(b, SQL_STORE_INSERT_MESSAGES);
+        COLUMN(b, DB_UUID, uuid, &e->messages_new, &row->id);
+        COLUMN(b, DB_UUID, uuid, &e->messages_new, &row->task_id);
+        COLUMN(b, DB_UUID, uuid, &e->messages_new, &row->initiator_id);
+        COLUMN(b, DB_INT8, int8, &e->messages_new, row->seq);
+        COLUMN(b, DB_TEXT, text, &e->messages_new, row->content);
+    }
+    if (e->messages_over.n > 0) {
+        db_batch_add(b, SQL_STORE_FINISH_MESSAGES);
+        COLUMN(b, DB_UUID, uuid, &e->messages_over, &row->id);
+        COLUMN(b, DB_UUID, uuid, &e->messages_over, &row->task_id);
+        COLUMN(b, DB_TEXT, text, &e->messages_over, row->state);
+        COLUMN(b, DB_TEXT, text, &e->messages_over, row->detail);
+    }
+    return at_new;
 }
 
 static void add_workers(struct db_batch *b, const struct effects *e)
@@ -330,6 +384,110 @@ static int add_opened(struct db_batch *b, const struct effects *e)
     return (int)db_batch_count(b) - 1;
 }
 
+/* Pairs of a message's id and its task's. */
+struct message_keys {
+    struct db_array *ids, *tasks;
+};
+
+static void put_key(struct message_keys *k, const struct uuid *id, const struct uuid *task_id)
+{
+    if (k->ids == NULL) {
+        k->ids = db_array_new(DB_UUID);
+        k->tasks = db_array_new(DB_UUID);
+    }
+    db_array_uuid(k->ids, id);
+    db_array_uuid(k->tasks, task_id);
+}
+
+static int add_keys(struct db_batch *b, enum sql_id statement, const struct message_keys *k)
+{
+    if (k->ids == NULL)
+        return -1;
+    db_batch_add(b, statement);
+    db_add_array(b, k->ids);
+    db_add_array(b, k->tasks);
+    return (int)db_batch_count(b) - 1;
+}
+
+static int add_contents(struct db_batch *b, const struct effects *e)
+{
+    struct message_keys keys = {0};
+    for (size_t i = 0; i < e->dispatches.n; i++) {
+        const struct work *w = &e->dispatches.v[i].work;
+        for (size_t k = 0; k < w->messages.n; k++)
+            if (w->messages.v[k].when_stable)
+                put_key(&keys, &w->messages.v[k].send_id, &w->messages.v[k].task_id);
+    }
+    return add_keys(b, SQL_STORE_READ_MESSAGES, &keys);
+}
+
+static int add_states(struct db_batch *b, const struct effects *e)
+{
+    struct message_keys keys = {0};
+    for (size_t i = 0; i < e->replies.n; i++)
+        if (e->replies.v[i].kind == REPLY_MESSAGE)
+            put_key(&keys, &e->replies.v[i].message_id, &e->replies.v[i].task_id);
+    return add_keys(b, SQL_STORE_READ_MESSAGE_STATES, &keys);
+}
+
+/* ---- what the commit has shown, for the core ---- */
+
+static const struct db_result *result_at(const struct db_result *const *results, int at)
+{
+    return at >= 0 ? results[at] : NULL;
+}
+
+static bool is_among(const struct db_result *r, const struct uuid *id)
+{
+    for (size_t i = 0; r != NULL && i < db_rows(r); i++) {
+        struct uuid row = db_uuid(r, i, 0);
+        if (uuid_eq(&row, id))
+            return true;
+    }
+    return false;
+}
+
+static void learn_health(struct store *s, const struct db_result *apps)
+{
+    for (size_t i = 0; apps != NULL && i < db_rows(apps); i++) {
+        struct uuid agent_id = db_uuid(apps, i, 0);
+        if (db_bool(apps, i, 1))
+            core_agent_health(s->core, &agent_id, NULL, "initializing");
+    }
+}
+
+/* Asked for again after they were over: known already, or nothing to hand over. */
+static void learn_gone(
+    struct store *s, const struct db_result *fresh, const struct db_result *contents)
+{
+    const struct effects *e = &s->batch;
+    bool all_new = fresh == NULL || db_rows(fresh) == e->messages_new.n;
+    for (size_t i = 0; !all_new && i < e->messages_new.n; i++)
+        if (!is_among(fresh, &e->messages_new.v[i].id))
+            core_message_gone(s->core, &e->messages_new.v[i].id);
+    for (size_t i = 0; i < e->dispatches.n; i++) {
+        const struct work *w = &e->dispatches.v[i].work;
+        for (size_t k = 0; k < w->messages.n; k++)
+            if (w->messages.v[k].when_stable && !is_among(contents, &w->messages.v[k].send_id))
+                core_message_gone(s->core, &w->messages.v[k].send_id);
+    }
+}
+
+/* A withdrawal of a message that memory does not know. */
+static enum refusal refusal_of_state(const struct db_result *states, const struct uuid *id)
+{
+    for (size_t i = 0; states != NULL && i < db_rows(states); i++) {
+        struct uuid row = db_uuid(states, i, 0);
+        const char *state = db_text(states, i, 1);
+        if (!uuid_eq(&row, id))
+            continue;
+        if (strcmp(state, "withdrawn") == 0)
+            return REFUSAL_NONE;
+        return strcmp(state, "queued") == 0 ? REFUSAL_OVERLOADED : REFUSAL_MESSAGE_DELIVERED;
+    }
+    return REFUSAL_MESSAGE_UNKNOWN;
+}
+
 /* ---- release ---- */
 
 static void publish_changed(struct store *s, const struct effects *e)
@@ -351,13 +509,21 @@ static uint64_t watermark_of(const struct db_result *r, const struct uuid *id)
     return 0;
 }
 
-static void release(struct store *s, const struct effects *e, const struct db_result *prompts,
-    const struct db_result *agents)
+/* Rows that were read for what is said. */
+struct readings {
+    struct work_texts texts;
+    const struct db_result *agents, *states;
+};
+
+static void release(struct store *s, struct effects *e, const struct readings *r)
 {
-    for (size_t i = 0; i < e->replies.n; i++)
-        serve_reply(
-            s->serve, &e->replies.v[i], watermark_of(agents, &e->replies.v[i].watermark_of));
-    serve_dispatches(s->serve, e, s->epoch, prompts);
+    for (size_t i = 0; i < e->replies.n; i++) {
+        struct reply *reply = &e->replies.v[i];
+        if (reply->kind == REPLY_MESSAGE)
+            reply->code = refusal_of_state(r->states, &reply->message_id);
+        serve_reply(s->serve, reply, watermark_of(r->agents, &reply->watermark_of));
+    }
+    serve_dispatches(s->serve, e, s->epoch, &r->texts);
     publish_changed(s, e);
 }
 
@@ -392,8 +558,14 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
     METRIC_ADD(commits, 1);
     METRIC_ADD(commit_rows, sent->n_rows);
     METRIC_ADD(commit_us, clock_mono_us() - s->sent_us);
-    release(s, &s->batch, sent->at_prompts >= 0 ? results[sent->at_prompts] : NULL,
-        sent->at_agents >= 0 ? results[sent->at_agents] : NULL);
+    struct readings r = {
+        .texts = {result_at(results, sent->at_prompts), result_at(results, sent->at_contents)},
+        .agents = result_at(results, sent->at_agents),
+        .states = result_at(results, sent->at_states)
+    };
+    learn_health(s, result_at(results, sent->at_apps));
+    learn_gone(s, result_at(results, sent->at_messages), r.texts.contents);
+    release(s, &s->batch, &r);
     effects_clear(&s->batch);
     store_kick(s); /* what gathered meanwhile */
 }
@@ -407,7 +579,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_tasks(b, e);
     add_workspaces(b, e);
     add_builds(b, e);
-    add_agents(b, e);
+    sent->at_apps = add_agents(b, e);
     add_jobs_new(b, e);
     sent->at_jobs = -1;
     if (e->jobs.n > 0) {
@@ -417,12 +589,17 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_workspace_changes(b, e);
     add_task_changes(b, e);
     add_versions(b, e);
+    add_version_apps(b, e);
+    add_deadlines(b, e);
+    sent->at_messages = add_messages(b, e);
     add_workers(b, e);
     add_statuses(b, e);
     add_logs(b, e);
     add_audits(b, e);
     sent->at_prompts = add_prompts(b, e);
+    sent->at_contents = add_contents(b, e);
     sent->at_agents = add_opened(b, e);
+    sent->at_states = add_states(b, e);
     sent->n_rows = e->tasks_new.n * 2 + e->builds_new.n * 2 + e->jobs.n + e->workspaces.n;
     return b;
 }
@@ -442,7 +619,7 @@ void store_kick(struct store *s)
         /* Nothing to write or read: nothing to wait for. */
         db_batch_free(b);
         free(sent);
-        release(s, &s->batch, NULL, NULL);
+        release(s, &s->batch, &(struct readings){0});
         effects_clear(&s->batch);
         return;
     }

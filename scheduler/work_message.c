@@ -11,14 +11,15 @@
 
 #define WORK_BYTES_MAX (4 * 1024 * 1024)
 
-static const char *prompt_of(const struct db_result *prompts, const struct uuid *task_id)
+/* NULL: there is no row of this id. */
+static const char *text_of(const struct db_result *rows, const struct uuid *want)
 {
-    for (size_t i = 0; prompts != NULL && i < db_rows(prompts); i++) {
-        struct uuid id = db_uuid(prompts, i, 0);
-        if (uuid_eq(&id, task_id))
-            return db_text(prompts, i, 1);
+    for (size_t i = 0; rows != NULL && i < db_rows(rows); i++) {
+        struct uuid id = db_uuid(rows, i, 0);
+        if (uuid_eq(&id, want))
+            return db_text(rows, i, 1);
     }
-    return "";
+    return NULL;
 }
 
 /* Strings borrowed from the core are const; protobuf-c wants them writable and does not write. */
@@ -55,7 +56,7 @@ static void fill_spec(Stint__V1__JobSpec *m, const struct job_spec *j, struct uu
     *token = uuid_format(&j->agent_token);
     m->agent_token = token->s;
     if (j->wants_prompt)
-        m->prompt = lend(prompt_of(prompts, &j->task_id));
+        m->prompt = lend(text_of(prompts, &j->task_id));
 }
 
 /* What the answer to one poll is made of; freed in one go. */
@@ -96,23 +97,29 @@ static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list, c
     }
 }
 
-static void put_messages(
-    Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w)
+static void put_messages(Stint__V1__WorkerWork *m, struct parcel *p, void ***list,
+    const struct work *w, const struct db_result *contents)
 {
     m->message = (Stint__V1__AgentMessage **)(void *)*list;
-    m->n_message = w->messages.n;
     for (size_t i = 0; i < w->messages.n; i++) {
+        const struct agent_message *from = &w->messages.v[i];
+        const char *content = from->when_stable ? text_of(contents, &from->send_id) : from->content;
+        if (from->when_stable && content == NULL)
+            continue;
         Stint__V1__AgentMessage *a = &p->messages[i];
         stint__v1__agent_message__init(a);
-        a->agent_id = wire_uuid(&w->messages.v[i].agent_id);
-        a->send_id = wire_uuid(&w->messages.v[i].send_id);
-        a->content = w->messages.v[i].content;
+        a->agent_id = wire_uuid(&from->agent_id);
+        a->send_id = wire_uuid(&from->send_id);
+        a->content = lend(content);
+        a->when_stable = from->when_stable;
+        a->withdraw = from->withdraw;
         *(*list)++ = a;
+        m->n_message++;
     }
 }
 
 void work_reply(
-    struct bus_call *call, const struct work *w, uint64_t epoch, const struct db_result *prompts)
+    struct bus_call *call, const struct work *w, uint64_t epoch, const struct work_texts *texts)
 {
     size_t n_refs = w->cancels.n + w->abandons.n;
     struct parcel p = {.specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
@@ -127,12 +134,12 @@ void work_reply(
 
     m.epoch = epoch;
     m.resync = w->resync;
-    put_jobs(&m, &p, &list, w, prompts);
+    put_jobs(&m, &p, &list, w, texts->prompts);
     m.n_cancel = w->cancels.n;
     m.cancel = put_refs(&p, &at, &list, &w->cancels);
     m.n_abandon = w->abandons.n;
     m.abandon = put_refs(&p, &at, &list, &w->abandons);
-    put_messages(&m, &p, &list, w);
+    put_messages(&m, &p, &list, w, texts->contents);
     for (size_t i = 0; i < w->revoked.n; i++)
         revoked[i] = wire_uuid(&w->revoked.v[i]);
     m.n_revoked_agent_id = w->revoked.n;

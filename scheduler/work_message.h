@@ -9,10 +9,16 @@
 #include "core/db/db.h"
 #include "scheduler/core/effects.h"
 
-/* Answers the call.  `prompts`: rows (task id, prompt) for the jobs that want one; NULL if none
- * does. Jobs beyond a few megabytes of prompts are left out: the worker's next poll does not name
- * them, so they are sent then. */
+/* What was read from Postgres for it; NULL if nothing was wanted. */
+struct work_texts {
+    const struct db_result *prompts;  /* rows (task id, prompt) */
+    const struct db_result *contents; /* rows (message id, content) */
+};
+
+/* Answers the call.  Jobs beyond a few megabytes of prompts are left out: the worker's next poll
+ * does not name them, so they are sent then.  A waiting message without a row is over, and left out
+ * too. */
 void work_reply(
-    struct bus_call *call, const struct work *w, uint64_t epoch, const struct db_result *prompts);
+    struct bus_call *call, const struct work *w, uint64_t epoch, const struct work_texts *texts);
 
 #endif

@@ -50,8 +50,8 @@ static void deliver(struct core *c, const struct agent *a)
     struct send *s;
     for (size_t i = 0; (s = map_next(&c->sends, &i)) != NULL;)
         if (uuid_eq(&s->agent_id, &a->id))
-            *vec_push(&a->session->outbox.messages) =
-                (struct agent_message){a->id, s->id, mem_strdup(s->content)};
+            *vec_push(&a->session->outbox.messages) = (struct agent_message){
+                .agent_id = a->id, .send_id = s->id, .content = mem_strdup(s->content)};
 }
 
 /* A status in the agent's name, numbered like those that come over REST. */
@@ -78,6 +78,7 @@ void agent_set_session(struct core *c, struct agent *a, struct worker *w)
         return;
     }
     deliver(c, a);
+    message_session_begins(c, a->task);
     if (a->said_gone) /* it was working then; what has become of it since, its reports will say */
         say_for(c, a, "working", "The agent is back.");
     a->said_gone = false;
@@ -162,10 +163,28 @@ void core_agent_said(
     if (lifecycle != NULL)
         a->phase = phase_of(lifecycle);
     if (state != NULL) {
-        bool resting = strcmp(state, "working") != 0;
-        if (resting != a->resting)
-            agent_set_resting(c, a, resting);
+        bool working = strcmp(state, "working") == 0;
+        if (working || a->working)
+            idle_activity(c, a->task);
+        a->working = working;
+        if (working == a->resting)
+            agent_set_resting(c, a, !working);
     }
+}
+
+void core_agent_health(
+    struct core *c, const struct uuid *agent_id, const char *slug, const char *health)
+{
+    static const char *const names[] = {[HEALTH_DISABLED] = "disabled",
+        [HEALTH_INITIALIZING] = "initializing",
+        [HEALTH_HEALTHY] = "healthy",
+        [HEALTH_UNHEALTHY] = "unhealthy"};
+    struct agent *a = map_get(&c->agents, agent_id);
+    if (a == NULL || (slug != NULL && strcmp(slug, a->task->app_slug) != 0))
+        return;
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (strcmp(health, names[i]) == 0)
+            a->health = (enum app_health)i;
 }
 
 void core_app_status(struct core *c, const struct uuid *agent_id, const char *slug,
@@ -208,6 +227,10 @@ static enum refusal may_send(const struct task *t)
         return REFUSAL_TASK_INITIALIZING;
     if (t->agent->phase == PHASE_ENDING)
         return REFUSAL_TASK_NOT_ACTIVE;
+    if (t->agent->health == HEALTH_INITIALIZING)
+        return REFUSAL_TASK_INITIALIZING;
+    if (t->agent->health == HEALTH_UNHEALTHY)
+        return REFUSAL_TASK_NOT_ACTIVE;
     return t->agent->session != NULL ? REFUSAL_NONE : REFUSAL_APP_UNREACHABLE;
 }
 
@@ -230,8 +253,8 @@ void core_task_send(struct core *c, const struct uuid *task_id, const struct uui
     *s =
         (struct send){*send_id, t->agent->id, ticket, c->now_ms + SEND_MS_MAX, mem_strdup(content)};
     map_put(&c->sends, send_id, s);
-    *vec_push(&t->agent->session->outbox.messages) =
-        (struct agent_message){t->agent->id, *send_id, mem_strdup(content)};
+    *vec_push(&t->agent->session->outbox.messages) = (struct agent_message){
+        .agent_id = t->agent->id, .send_id = *send_id, .content = mem_strdup(content)};
 }
 
 void send_free(void *send)
@@ -244,7 +267,8 @@ void send_free(void *send)
 void core_send_result(
     struct core *c, const struct uuid *send_id, enum refusal code, const char *detail)
 {
-    struct send *s = map_remove(&c->sends, send_id);
+    struct send *s =
+        message_result(c, send_id, code, detail) ? NULL : map_remove(&c->sends, send_id);
     if (s == NULL)
         return;
     core_reply(c, s->ticket, code);

@@ -18,6 +18,8 @@ struct core *core_new(const struct core_conf *conf)
     c->out = mem_alloc(sizeof(*c->out));
     list_init(&c->retries);
     list_init(&c->resting);
+    list_init(&c->timed);
+    list_init(&c->mailboxes);
     return c;
 }
 
@@ -89,6 +91,7 @@ void core_free(struct core *c)
     free_all(&c->owners, free_owner);
     free_all(&c->versions, free);
     free_all(&c->sends, send_free);
+    map_done(&c->messages);
     map_done(&c->names);
     map_done(&c->agents);
     free_all(&c->words, free);
@@ -305,6 +308,8 @@ void core_tick(struct core *c)
     job_retry_due(c);
     agent_tick_sends(c);
     agent_tick_silent(c);
+    message_tick(c);
+    idle_tick(c);
     if (c->conf.make_room)
         task_pause_to_make_room(c);
 }
@@ -316,6 +321,7 @@ struct core_counts core_counts(const struct core *c)
     n.holding = c->n_holding;
     n.cap = (size_t)c->conf.cap;
     n.waiting = c->n_waiting;
+    n.messages = c->messages.n;
     n.workers = c->workers.n;
     struct worker *w;
     for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;)

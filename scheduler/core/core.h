@@ -55,6 +55,7 @@ struct task_create {
     const char *provisioner, *app_slug, *owner_name, *template_name; /* app_slug "": no agent */
     const char *name, *display_name, *prompt;
     int32_t priority;
+    int64_t ttl_ms, activity_bump_ms; /* idle timeout; 0: never, no bump */
 };
 void core_task_create(struct core *c, const struct task_create *r, void *ticket);
 
@@ -70,6 +71,15 @@ void core_task_command(struct core *c, enum task_verb verb, const struct uuid *t
 
 void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *send_id,
     const char *content, void *ticket);
+
+/* A message that waits until the app can take it; answered when it is kept.  Once is enough. */
+void core_message_queue(struct core *c, const struct uuid *task_id, const struct uuid *initiator_id,
+    const struct uuid *message_id, const char *content, void *ticket);
+/* Take it back: NONE, or MESSAGE_DELIVERED, MESSAGE_UNKNOWN, APP_UNREACHABLE (nobody can tell). */
+void core_message_withdraw(struct core *c, const struct uuid *task_id,
+    const struct uuid *initiator_id, const struct uuid *message_id, void *ticket);
+/* Postgres has no such message that waits: it was over before it was asked for again. */
+void core_message_gone(struct core *c, const struct uuid *message_id);
 
 void core_app_status(struct core *c, const struct uuid *agent_id, const char *slug,
     const char *state, const char *message, const char *uri, void *ticket);
@@ -88,7 +98,8 @@ struct queue_place core_queue_place(struct core *c, const struct uuid *task_id);
 
 struct core_counts {
     size_t tasks, holding, cap, waiting, workers, jobs_running;
-    uint64_t stale_results, leases_lost, retries, made_room;
+    size_t messages; /* that wait for apps */
+    uint64_t stale_results, leases_lost, retries, made_room, auto_paused, delivered;
 };
 struct core_counts core_counts(const struct core *c);
 
@@ -124,6 +135,8 @@ struct job_result {
     bool clean;
     bool has_ai_task; /* imports */
     const char *app_slug;
+    const struct row_version_app *apps; /* imports; version_id and is_task_app are filled in */
+    size_t n_apps;
     const struct row_log *logs; /* id: the worker's number of the line */
     size_t n_logs;
 };
@@ -142,6 +155,10 @@ void core_send_result(
 /* The agent's app now is in `state` (or NULL), its life cycle in `lifecycle` (or NULL). */
 void core_agent_said(
     struct core *c, const struct uuid *agent_id, const char *state, const char *lifecycle);
+/* How this app of the agent's is doing (slug NULL: the task's): a name of the SQL type app_health.
+ */
+void core_agent_health(
+    struct core *c, const struct uuid *agent_id, const char *slug, const char *health);
 
 /* ---- loading, before the first event ---- */
 
@@ -150,12 +167,13 @@ struct load_task {
     struct uuid file_id, build_id, job_id, worker_id;
     struct uuid agent_id, agent_token; /* of the newest start build */
     const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
-    const char *app_state, *lifecycle, *error;
+    const char *app_state, *app_health, *lifecycle, *error;
     int32_t build_number, priority, attempt;
-    int64_t token, status_seq;
+    int64_t token, status_seq, message_seq;
+    int64_t ttl_ms, activity_bump_ms, deadline_left_ms; /* the last counts with has_deadline */
     enum job_kind kind;
     enum job_state state;
-    bool deleted, holds_compute, cancel_requested;
+    bool deleted, holds_compute, cancel_requested, has_deadline;
 };
 void core_load_task(struct core *c, const struct load_task *t);
 
@@ -167,6 +185,14 @@ struct load_import {
     int32_t attempt;
 };
 void core_load_import(struct core *c, const struct load_import *i);
+
+/* Messages that wait, first to last within their task; after the tasks. */
+struct load_message {
+    struct uuid id, task_id;
+    int64_t seq;
+    size_t bytes;
+};
+void core_load_message(struct core *c, const struct load_message *m);
 
 /* A worker with a lease: it keeps its jobs until the lease is over. */
 void core_load_worker(struct core *c, const struct uuid *id, const char *name, const char *host,

@@ -37,6 +37,10 @@ void work_done(struct work *w)
     DO(workspaces)    \
     DO(tasks)         \
     DO(versions)      \
+    DO(version_apps)  \
+    DO(deadlines)     \
+    DO(messages_new)  \
+    DO(messages_over) \
     DO(workers)       \
     DO(statuses)      \
     DO(logs)          \

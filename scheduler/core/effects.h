@@ -29,6 +29,7 @@ const char *job_kind_name(enum job_kind kind);
 struct row_task_new {
     struct uuid id, organization_id, owner_id, workspace_id, template_id, version_id;
     const char *name, *display_name, *prompt, *provisioner;
+    int64_t ttl_ms, activity_bump_ms;
 };
 
 /* A build with its job, and its agent and app where the template has one. */
@@ -78,6 +79,30 @@ struct row_version_done {
     const char *app_slug;
 };
 
+/* An app that a template version brings. */
+struct row_version_app {
+    struct uuid version_id;
+    const char *slug, *display_name, *icon, *url;
+    bool has_health_check, is_task_app;
+};
+
+/* When a build's workspace is to pause by itself, counted from the commit. */
+struct row_deadline {
+    struct uuid build_id;
+    int64_t left_ms;
+};
+
+struct row_message_new {
+    struct uuid id, task_id, initiator_id;
+    int64_t seq;
+    const char *content;
+};
+
+struct row_message_over {
+    struct uuid id, task_id;
+    const char *state, *detail; /* state: a name of the SQL type message_state */
+};
+
 struct row_worker {
     struct uuid id;
     const char *name, *host, *version, *state;
@@ -105,14 +130,15 @@ struct row_audit {
 
 /* ---- said after the commit ---- */
 
-enum reply_kind { REPLY_STATUS, REPLY_TASK, REPLY_AGENT_OPENED };
+/* REPLY_MESSAGE: a withdrawal, answered by what Postgres knows of message_id of task_id. */
+enum reply_kind { REPLY_STATUS, REPLY_TASK, REPLY_AGENT_OPENED, REPLY_MESSAGE };
 
 struct reply {
     void *ticket;
     enum reply_kind kind;
     enum refusal code;
     const char *detail; /* NULL: the refusal's own */
-    struct uuid task_id, workspace_id, build_id;
+    struct uuid task_id, workspace_id, build_id, message_id;
     struct uuid watermark_of; /* REPLY_AGENT_OPENED: read this agent's watermark */
 };
 
@@ -133,8 +159,10 @@ struct job_spec {
 };
 
 struct agent_message {
-    struct uuid agent_id, send_id;
-    char *content; /* owned */
+    struct uuid agent_id, send_id, task_id;
+    bool when_stable; /* one that waits: the store reads its content from Postgres */
+    bool withdraw;
+    char *content; /* owned; NULL with when_stable and with withdraw */
 };
 
 typedef VEC(struct job_spec) job_spec_vec;
@@ -166,6 +194,10 @@ struct effects {
     VEC(struct row_workspace) workspaces;
     VEC(struct row_task_change) tasks;
     VEC(struct row_version_done) versions;
+    VEC(struct row_version_app) version_apps;
+    VEC(struct row_deadline) deadlines;
+    VEC(struct row_message_new) messages_new;
+    VEC(struct row_message_over) messages_over;
     VEC(struct row_worker) workers;
     VEC(struct row_status) statuses;
     VEC(struct row_log) logs;

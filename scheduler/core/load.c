@@ -52,6 +52,8 @@ static void load_agent(struct core *c, struct task *t, const struct load_task *l
     agent_begin(c, t, &l->agent_id, &l->agent_token);
     t->agent->status_seq = l->status_seq;
     core_agent_said(c, &l->agent_id, l->app_state, l->lifecycle);
+    if (l->app_health != NULL)
+        core_agent_health(c, &l->agent_id, l->app_slug, l->app_health);
     agent_expected(c, t->agent);
 }
 
@@ -71,6 +73,9 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->app_slug =
         l->app_slug != NULL && l->app_slug[0] != '\0' ? core_intern(c, l->app_slug) : NULL;
     t->priority = l->priority;
+    t->ttl_ms = l->ttl_ms;
+    t->bump_ms = l->activity_bump_ms;
+    t->message_seq = l->message_seq;
     t->deleted = l->deleted;
     memcpy(t->name, l->name, strnlen(l->name, TASK_NAME_MAX));
     t->job = (struct job){.id = l->job_id,
@@ -93,6 +98,8 @@ void core_load_task(struct core *c, const struct load_task *l)
         t->owner->holding++;
     }
     load_agent(c, t, l);
+    if (l->has_deadline && l->kind == JOB_START && l->state == JOB_SUCCEEDED && !l->deleted)
+        idle_load(c, t, l->deadline_left_ms);
     settle_job(c, &t->job, &l->worker_id);
 }
 

@@ -43,6 +43,7 @@ struct worker {
     int64_t hold_until_ms;
     int64_t seen_at_ms;
     int64_t row_at_ms; /* when its row was last written */
+    size_t mail_bytes; /* of waiting messages in the outbox */
     struct list jobs;  /* leased to it */
     struct work outbox;
 };
@@ -72,11 +73,15 @@ struct job {
 
 enum lifecycle_phase { PHASE_STARTING, PHASE_READY, PHASE_ENDING };
 
+enum app_health { HEALTH_DISABLED, HEALTH_INITIALIZING, HEALTH_HEALTHY, HEALTH_UNHEALTHY };
+
 struct agent {
     struct uuid id, token;
     struct task *task;
     struct worker *session; /* NULL: not connected */
     enum lifecycle_phase phase;
+    enum app_health health; /* of the task's app */
+    bool working;
     bool resting; /* complete, idle or failure: the app has nothing to do */
     int64_t rests_since_ms;
     int64_t alone_since_ms; /* without a session although its start has succeeded; 0: not so */
@@ -99,12 +104,43 @@ struct task {
     char name[TASK_NAME_MAX + 1];
     struct job job;      /* of the newest build */
     struct job *cleanup; /* after a failed start that may still hold compute */
+
+    int64_t ttl_ms, bump_ms;
+    int64_t deadline_ms;    /* while timed_link is linked */
+    struct list timed_link; /* in core->timed */
+
+    struct mailbox *mail; /* NULL: no message waits */
+    int64_t message_seq;  /* last number given to one */
 };
 
 struct import {
     struct job job;
     struct uuid version_id, organization_id, file_id;
     const char *provisioner;
+};
+
+/* A message that waits for an app; what it says is in Postgres alone. */
+struct message {
+    struct uuid id;
+    int64_t seq;
+    size_t bytes;
+    struct mailbox *box;
+    struct list link;
+    bool withdrawing;  /* wanted back, for good */
+    void *ticket;      /* who waits for that; NULL: nobody any more */
+    struct uuid actor; /* who has asked for it */
+    int64_t until_ms;  /* how long the ticket waits */
+};
+
+/* The waiting messages of one task, first to last.  Only the first is ever with an agent. */
+struct mailbox {
+    struct task *task;
+    struct list messages;
+    size_t n;
+    struct list link;  /* in core->mailboxes */
+    bool maybe_there;  /* the agent may have the first one, or have taken it */
+    int64_t try_at_ms; /* the first one is not handed over (again) before */
+    int64_t pause_ms;  /* the last one after a refusal */
 };
 
 /* A message on its way to an app: somebody waits for what becomes of it. */
@@ -144,11 +180,13 @@ struct core {
     uint64_t next_seq;
     size_t n_holding, n_waiting;
 
-    struct map tasks, names, jobs, agents, workers, owners, versions, sends;
+    struct map tasks, names, jobs, agents, workers, owners, versions, sends, messages;
     VEC(struct pool *) pools;
     struct map words;    /* interned, by their hash */
     struct list retries; /* pending jobs whose time has not come */
     struct list resting; /* agents, longest rest first */
+    struct list timed;   /* tasks that pause by themselves some time */
+    struct list mailboxes;
 
     VEC(struct job *) dirty_jobs;
     VEC(struct task *) dirty_workspaces;
@@ -159,7 +197,7 @@ struct core {
     uint64_t queue_version;  /* changes whenever positions may have */
     uint64_t placed_version; /* of the positions at hand */
     int64_t placed_at_ms;
-    int64_t silent_checked_ms;
+    int64_t silent_checked_ms, idle_checked_ms;
     int64_t last_start_ms;
     double start_interval_ms; /* between starts while others waited; moving average */
 
@@ -238,6 +276,33 @@ void agent_tick_silent(struct core *c);
 /* The start has succeeded: from now on silence counts. */
 void agent_expected(struct core *c, struct agent *a);
 void send_free(void *send);
+
+/* ---- message.c ---- */
+
+/* Hand over the first one, if the time has come and somebody is there. */
+void message_pump(struct core *c, struct task *t);
+/* The agent has a new session: whatever was under way is handed over again. */
+void message_session_begins(struct core *c, struct task *t);
+/* Nothing of the task's compute is there any more. */
+void message_agent_gone(struct core *c, struct task *t);
+/* The task is deleted. */
+void message_withdraw_all(struct core *c, struct task *t);
+/* False: it is none of these. */
+bool message_result(struct core *c, const struct uuid *id, enum refusal code, const char *detail);
+void message_tick(struct core *c);
+void mailbox_free(struct mailbox *b);
+
+/* ---- idle.c ---- */
+
+/* A start has succeeded: the idle timeout runs. */
+void idle_begin(struct core *c, struct task *t);
+/* Another build begins: it does not run any more. */
+void idle_end(struct task *t);
+/* As `idle_begin`, with what is left. */
+void idle_load(struct core *c, struct task *t, int64_t left_ms);
+/* Somebody or something is at work: the timeout is pushed on. */
+void idle_activity(struct core *c, struct task *t);
+void idle_tick(struct core *c);
 
 /* ---- worker.c ---- */
 

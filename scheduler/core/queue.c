@@ -18,8 +18,8 @@
 #include "core/base/cleanup.h"
 #include "scheduler/core/model.h"
 
-#define PLACES_FRESH_MS 250
-#define WAITED_MS       500 /* less is no waiting */
+#define PLACES_PER_MS 500 /* jobs numbered per millisecond gone by: a few percent of the time */
+#define WAITED_MS     500 /* less is no waiting */
 
 /* ---- heap of lanes ---- */
 
@@ -176,7 +176,7 @@ static void add_waiting(struct core *c, struct job *j)
     else
         heap_fix(v, l);
     p->n_waiting++;
-    c->n_waiting++;
+    j->position = (uint32_t)++c->n_waiting; /* the last, until it is looked at */
     c->queue_version++;
 }
 
@@ -348,6 +348,9 @@ static void rehearsal_down(struct rehearsal *v, size_t n, size_t at)
  * Number all waiting jobs by rehearsing the starts as if nothing else happened: each one raises its
  * owner's share and turn, which are put back at the end.  Exact for owners with one lane; where an
  * owner waits at several priorities or hosts, its other lanes may stand a little too far ahead.
+ *
+ * It costs O(queue), so a long queue is numbered again only after a while, whoever asks; until then
+ * a job that has just come is told the last place, and others the one they had.
  */
 static void number_places(struct core *c)
 {
@@ -387,9 +390,8 @@ struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)
     if (t == NULL || t->job.lane == NULL)
         return (struct queue_place){0};
 
-    bool stale = c->placed_version != c->queue_version &&
-                 (c->n_waiting <= 1000 || c->now_ms - c->placed_at_ms >= PLACES_FRESH_MS);
-    if (stale || t->job.position == 0) {
+    int64_t pause_ms = (int64_t)(c->n_waiting / PLACES_PER_MS);
+    if (c->placed_version != c->queue_version && c->now_ms - c->placed_at_ms >= pause_ms) {
         number_places(c);
         c->placed_version = c->queue_version;
         c->placed_at_ms = c->now_ms;

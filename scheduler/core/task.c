@@ -25,6 +25,7 @@ void task_free(struct task *t)
         free(t->cleanup->error);
     free(t->cleanup);
     free(t->agent);
+    mailbox_free(t->mail);
     free(t);
 }
 
@@ -35,6 +36,7 @@ void task_forget(struct core *c, struct task *t)
     if (map_get(&c->names, &key) == t)
         map_remove(&c->names, &key);
     agent_end(c, t);
+    idle_end(t);
     map_remove(&c->tasks, &t->id);
     *vec_push(&c->forgotten) = t;
 }
@@ -83,6 +85,7 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
         .holds_compute = holds,
         .task = t,
         .pool = queue_pool(c, t->provisioner, t->host)};
+    idle_end(t);
     t->build_id = *build_id;
     t->build_number++;
     if (kind == JOB_START && t->app_slug != NULL) {
@@ -114,7 +117,10 @@ void task_build_over(struct core *c, struct task *t)
     }
     if (j->kind == JOB_START && j->state != JOB_SUCCEEDED && j->holds_compute)
         job_start_cleanup(c, t);
-    if (j->kind == JOB_START && j->state == JOB_SUCCEEDED && t->agent != NULL)
+    if (j->kind != JOB_START || j->state != JOB_SUCCEEDED)
+        return;
+    idle_begin(c, t);
+    if (t->agent != NULL)
         agent_expected(c, t->agent);
 }
 
@@ -142,6 +148,8 @@ static struct task *task_new(struct core *c, const struct task_create *r)
     t->app_slug =
         r->app_slug != NULL && r->app_slug[0] != '\0' ? core_intern(c, r->app_slug) : NULL;
     t->priority = r->priority;
+    t->ttl_ms = r->ttl_ms;
+    t->bump_ms = r->activity_bump_ms;
     memcpy(t->name, r->name, strnlen(r->name, TASK_NAME_MAX));
     map_put(&c->tasks, &t->id, t);
     return t;
@@ -172,7 +180,9 @@ void core_task_create(struct core *c, const struct task_create *r, void *ticket)
         .name = t->name,
         .display_name = effects_strdup(c->out, r->display_name),
         .prompt = effects_strdup(c->out, r->prompt),
-        .provisioner = t->provisioner};
+        .provisioner = t->provisioner,
+        .ttl_ms = t->ttl_ms,
+        .activity_bump_ms = t->bump_ms};
     struct uuid build_id = core_uuid(c);
     task_begin_build(c, t, &build_id, JOB_START, "initiator", &r->initiator_id);
     core_audit(c, &r->initiator_id, "create", "task", &t->id);
@@ -274,6 +284,7 @@ static enum refusal do_delete(struct core *c, struct task *t, const struct comma
         return REFUSAL_BUILD_ACTIVE;
     write_job_now(c, t);
     t->deleted = true;
+    message_withdraw_all(c, t);
     struct row_task_change row = {.id = t->id, .deleted = true};
     *vec_push(&c->out->tasks) = row;
     core_audit(c, cmd->initiator_id, "delete", "task", &t->id);

@@ -63,6 +63,7 @@ static void answer_held(struct core *c, struct worker *w)
         return;
     *vec_push(&c->out->dispatches) = (struct dispatch){w->ticket, w->outbox};
     w->outbox = (struct work){0};
+    w->mail_bytes = 0;
     w->ticket = NULL;
 }
 

@@ -26,7 +26,10 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     w.host, a.state::text AS app_state, a.lifecycle::text AS lifecycle, j.error,
     b.build_number, j.priority, j.attempt, j.token, j.kind::text AS kind, j.state::text AS state,
     t.deleted_at IS NOT NULL AS deleted, j.holds_compute, j.cancel_requested_at IS NOT NULL,
-    (SELECT coalesce(min(s.seq), 0) FROM app_statuses s WHERE s.agent_id = a.id AND s.seq < 0)
+    (SELECT coalesce(min(s.seq), 0) FROM app_statuses s WHERE s.agent_id = a.id AND s.seq < 0),
+    p.health::text AS app_health, w.ttl_ms, w.activity_bump_ms,
+    (extract(epoch FROM b.deadline - now()) * 1000)::int8 AS deadline_left_ms,
+    (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id)
 FROM workspaces w
 JOIN tasks t ON t.id = w.task_id
 JOIN users u ON u.id = t.owner_id
@@ -35,8 +38,16 @@ JOIN template_versions v ON v.id = t.template_version_id
 JOIN builds b ON b.id = w.latest_build_id
 JOIN jobs j ON j.id = b.job_id
 LEFT JOIN agents a ON a.id = w.latest_agent_id
+LEFT JOIN apps p ON p.agent_id = a.id AND p.is_task_app
 WHERE w.deleted_at IS NULL
 ORDER BY j.created_at, t.created_at;
+
+-- name: load_messages :many
+-- What waits for apps, first to last; what they say stays here.
+SELECT id, task_id, seq, octet_length(content)::int8 AS bytes
+FROM queued_messages
+WHERE state = 'queued'
+ORDER BY task_id, seq;
 
 -- name: load_imports :many
 SELECT j.id, j.template_version_id, j.organization_id, v.file_id, j.worker_id, j.provisioner,

@@ -13,14 +13,15 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text
     $8::text[]) AS u (id, organization_id, owner_id, workspace_id, version_id, name, display_name, prompt);
 
 -- name: store_insert_workspaces :exec
--- $1 id, $2 task, $3 organization, $4 owner, $5 template, $6 first build, $7 agent uuid[]; $8 name, $9 provisioner text[]
+-- $1 id, $2 task, $3 organization, $4 owner, $5 template, $6 first build, $7 agent uuid[]; $8 name, $9 provisioner text[]; $10 idle timeout, $11 activity bump in milliseconds int8[]
 INSERT INTO workspaces (id, task_id, organization_id, owner_id, template_id, latest_build_id,
-    latest_agent_id, name, provisioner, build_number)
+    latest_agent_id, name, provisioner, ttl_ms, activity_bump_ms, build_number)
 SELECT u.id, u.task_id, u.organization_id, u.owner_id, u.template_id, u.build_id, u.agent_id,
-    u.name, u.provisioner, 1
+    u.name, u.provisioner, u.ttl_ms, u.bump_ms, 1
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[],
-    $8::text[], $9::text[])
-    AS u (id, task_id, organization_id, owner_id, template_id, build_id, agent_id, name, provisioner);
+    $8::text[], $9::text[], $10::int8[], $11::int8[])
+    AS u (id, task_id, organization_id, owner_id, template_id, build_id, agent_id, name, provisioner,
+    ttl_ms, bump_ms);
 
 -- name: store_insert_builds :exec
 -- $1 id, $2 workspace, $3 initiator, $4 template version, $5 job, $6 agent uuid[]; $7 number int4[]; $8 transition, $9 reason text[]
@@ -50,11 +51,22 @@ ON CONFLICT (id) DO NOTHING;
 INSERT INTO agents (id, task_id, workspace_id, build_id, auth_token)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]);
 
--- name: store_insert_apps :exec
--- $1 id, $2 agent uuid[]; $3 slug text[]
-INSERT INTO apps (id, agent_id, slug, display_name, is_task_app)
-SELECT u.id, u.agent_id, u.slug, u.slug, true
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS u (id, agent_id, slug);
+-- name: store_insert_apps :many
+-- $1 id, $2 agent, $3 template version uuid[]; $4 slug text[]
+-- The task's app has the id that is given; the version's other apps get one each.  What comes back:
+-- whether it is a task's app that has yet to show its health.
+INSERT INTO apps (id, agent_id, slug, display_name, icon, url, health, is_task_app)
+SELECT u.id, u.agent_id, u.slug, coalesce(nullif(v.display_name, ''), u.slug), coalesce(v.icon, ''),
+    coalesce(v.url, ''),
+    (CASE WHEN v.has_health_check THEN 'initializing' ELSE 'disabled' END)::app_health, true
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) AS u (id, agent_id, version_id, slug)
+LEFT JOIN template_version_apps v ON v.template_version_id = u.version_id AND v.slug = u.slug
+UNION ALL
+SELECT gen_random_uuid(), u.agent_id, v.slug, coalesce(nullif(v.display_name, ''), v.slug), v.icon,
+    v.url, (CASE WHEN v.has_health_check THEN 'initializing' ELSE 'disabled' END)::app_health, false
+FROM unnest($2::uuid[], $3::uuid[], $4::text[]) AS u (agent_id, version_id, slug)
+JOIN template_version_apps v ON v.template_version_id = u.version_id AND v.slug <> u.slug
+RETURNING agent_id, is_task_app AND health = 'initializing';
 
 -- name: store_update_jobs :exec
 -- $1 id, $2 worker uuid[]; $3 state text[]; $4 token, $5 token as it was int8[]; $6 attempt int4[]; $7 holds compute, $8 cancel requested bool[]; $9 error text[]
@@ -94,6 +106,41 @@ UPDATE tasks SET prompt = $2::text WHERE id = $1::uuid;
 -- $1 id uuid, $2 has_ai_task bool, $3 app slug text
 UPDATE template_versions SET has_ai_task = $2::bool, app_slug = $3::text, updated_at = now()
 WHERE id = $1::uuid;
+
+-- name: store_insert_version_apps :exec
+-- $1 template version uuid[]; $2 slug, $3 display name, $4 icon, $5 url text[]; $6 has a health check, $7 is the task's bool[]
+INSERT INTO template_version_apps (template_version_id, slug, display_name, icon, url,
+    has_health_check, is_task_app)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::bool[])
+ON CONFLICT DO NOTHING;
+
+-- name: store_set_deadlines :exec
+-- $1 build uuid[]; $2 milliseconds from now int8[]
+-- Several of one build in a batch: the last one counts.
+UPDATE builds AS b SET deadline = now() + u.left_ms * interval '1 ms'
+FROM (
+    SELECT DISTINCT ON (x.id) x.id, x.left_ms
+    FROM unnest($1::uuid[], $2::int8[]) WITH ORDINALITY AS x (id, left_ms, nth)
+    ORDER BY x.id, x.nth DESC
+) AS u
+WHERE b.id = u.id;
+
+-- name: store_insert_messages :many
+-- $1 id, $2 task, $3 initiator uuid[]; $4 place among the task's int8[]; $5 content text[]
+-- What comes back are those that were not there before.
+INSERT INTO queued_messages (id, task_id, initiator_id, seq, content, created_at)
+SELECT u.id, u.task_id, u.initiator_id, u.seq, u.content, clock_timestamp()
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[])
+    AS u (id, task_id, initiator_id, seq, content)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: store_finish_messages :exec
+-- $1 id, $2 task uuid[]; $3 state, $4 detail text[]
+UPDATE queued_messages AS m
+SET state = u.state::message_state, detail = u.detail, finished_at = clock_timestamp()
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS u (id, task_id, state, detail)
+WHERE m.id = u.id AND m.task_id = u.task_id AND m.state = 'queued';
 
 -- name: store_upsert_workers :exec
 -- $1 id uuid[]; $2 name, $3 host, $4 version, $5 state, $6 provisioners text[]; $7 slots int4[]; $8 milliseconds of lease left int8[]
@@ -143,6 +190,26 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]);
 SELECT t.id, t.prompt
 FROM unnest($1::uuid[]) AS want (id)
 CROSS JOIN LATERAL (SELECT id, prompt FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t;
+
+-- name: store_read_messages :many
+-- $1 id, $2 task uuid[]
+-- What waiting messages say, as they are handed over.
+SELECT m.id, m.content
+FROM unnest($1::uuid[], $2::uuid[]) AS want (id, task_id)
+CROSS JOIN LATERAL (
+    SELECT q.id, q.content FROM queued_messages q
+    WHERE q.id = want.id AND q.task_id = want.task_id AND q.state = 'queued' OFFSET 0
+) AS m;
+
+-- name: store_read_message_states :many
+-- $1 id, $2 task uuid[]
+-- What has become of messages that memory knows nothing of.
+SELECT m.id, m.state
+FROM unnest($1::uuid[], $2::uuid[]) AS want (id, task_id)
+CROSS JOIN LATERAL (
+    SELECT q.id, q.state::text FROM queued_messages q
+    WHERE q.id = want.id AND q.task_id = want.task_id OFFSET 0
+) AS m;
 
 -- name: store_open_agents :many
 -- $1 id uuid[]
