@@ -7,7 +7,7 @@
 
 struct worker_conf {
     char *admin_address, *agent_path, *data_dir, *host, *log_format, *log_level, *mounts, *name,
-        *provisioners, *redis_url, *scheduler_url;
+        *provisioners, *redis_url, *scheduler_url, *secrets_dir;
     int64_t drain_timeout_ms, slots;
 };
 

@@ -146,6 +146,35 @@ static char *or_empty(char *s)
     return s != NULL ? s : empty;
 }
 
+/* Imports are few: each has a list of its own, freed in drop_imports(). */
+static void add_apps(const struct import_found *from, Stint__V1__ImportResult *import)
+{
+    if (from->n_app == 0)
+        return;
+    Stint__V1__ImportedApp *app = mem_calloc(from->n_app, sizeof(*app));
+    import->app = mem_calloc(from->n_app, sizeof(Stint__V1__ImportedApp *));
+    import->n_app = from->n_app;
+    for (size_t i = 0; i < from->n_app; i++) {
+        stint__v1__imported_app__init(&app[i]);
+        app[i].slug = or_empty(from->app[i].slug);
+        app[i].display_name = or_empty(from->app[i].display_name);
+        app[i].icon = or_empty(from->app[i].icon);
+        app[i].url = or_empty(from->app[i].url);
+        app[i].has_health_check = from->app[i].has_health_check;
+        import->app[i] = &app[i];
+    }
+}
+
+static void drop_imports(struct draft *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (d->import[i].n_app > 0)
+            free(d->import[i].app[0]);
+        free(d->import[i].app);
+    }
+    free(d->import);
+}
+
 static void add_import(struct draft *d, struct job *j, size_t i, Stint__V1__JobResult *out)
 {
     Stint__V1__ImportResult *import = &d->import[i];
@@ -155,6 +184,7 @@ static void add_import(struct draft *d, struct job *j, size_t i, Stint__V1__JobR
     import->display_name = or_empty(j->found.import.display_name);
     import->description = or_empty(j->found.import.description);
     import->icon = or_empty(j->found.import.icon);
+    add_apps(&j->found.import, import);
     out->import = import;
 }
 
@@ -232,7 +262,7 @@ void results_flush(struct results *r)
     free(d.batch);
     free(d.result);
     free(d.pointer);
-    free(d.import);
+    drop_imports(&d, n);
     vec_done(&d.lines);
     vec_done(&d.line_pointers);
 }

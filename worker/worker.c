@@ -141,7 +141,8 @@ static enum err add_local(struct worker *w, struct errctx *ctx)
 {
     const struct local_conf conf = {.data_dir = w->conf->data_dir,
         .agent_path = w->conf->agent_path,
-        .mounts = w->conf->mounts};
+        .mounts = w->conf->mounts,
+        .secrets_dir = w->conf->secrets_dir};
     enum err e = local_new(&conf, &w->local, ctx);
     if (e != ERR_OK)
         return e;

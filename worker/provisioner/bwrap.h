@@ -47,6 +47,7 @@ struct bwrap_plan {
     gid_t gid;
     int log_fd;    /* stdout and stderr */
     int cgroup_fd; /* cgroup.procs, -1: none */
+    int file_fd;   /* becomes a file of the sandbox, -1: none */
     struct limit_plan limit;
 };
 
@@ -63,6 +64,13 @@ struct bwrap_shape {
 void bwrap_plan_begin(const struct bwrap *b, struct bwrap_plan *p, const struct bwrap_shape *shape);
 enum err must_check bwrap_plan_bind(const struct bwrap *b, struct bwrap_plan *p, const char *from,
     const char *to, bool writable, struct errctx *ctx);
+/*
+ * The content of *take_fd becomes a file in the sandbox, on a tmpfs, for its user alone.  One at
+ * most.  The directory it is in belongs to that user too, who may remove it.
+ */
+void bwrap_plan_file(struct bwrap_plan *p, int take_fd, const char *to);
+/* `to` becomes a link with this text. */
+void bwrap_plan_link(struct bwrap_plan *p, const char *text, const char *to);
 /* `command` ends with NULL. */
 void bwrap_plan_end(struct bwrap_plan *p, const char *const *command);
 void bwrap_plan_done(struct bwrap_plan *p);

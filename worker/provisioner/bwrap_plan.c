@@ -20,6 +20,11 @@
 /* As bwrap_spawn.c lays them. */
 #define INFO_FD_TEXT "3"
 #define ARGS_FD_TEXT "4"
+#define FILE_FD_TEXT "6"
+
+#define SANDBOX_PATH                                                      \
+    "/home/agent/.local/bin:/opt/stint/bin:/usr/local/bin:/usr/bin:/bin:" \
+    "/usr/local/sbin:/usr/sbin:/sbin"
 
 static void add(struct bwrap_plan *p, const char *arg)
 {
@@ -91,14 +96,14 @@ static void add_own_mounts(
     add_all(p, "--tmpfs", "/tmp", "--tmpfs", "/run", "--dir", "/var", "--symlink", "/run",
         "/var/run", "--symlink", "/tmp", "/var/tmp", "--dir", "/var/lib", "--dir", "/opt", "--dir",
         "/mnt", "--dir", "/home", "--dir", "/root", NULL);
-    add_all(p, "--setenv", "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
-        "--setenv", "HOME", "/home/agent", "--setenv", "USER", "agent", "--setenv", "LANG",
-        "C.UTF-8", "--setenv", "TERM", "dumb", NULL);
+    add_all(p, "--setenv", "PATH", SANDBOX_PATH, "--setenv", "HOME", "/home/agent", "--setenv",
+        "USER", "agent", "--setenv", "LANG", "C.UTF-8", "--setenv", "TERM", "dumb", NULL);
 }
 
 void bwrap_plan_begin(const struct bwrap *b, struct bwrap_plan *p, const struct bwrap_shape *shape)
 {
-    *p = (struct bwrap_plan){.log_fd = -1, .cgroup_fd = -1, .uid = geteuid(), .gid = getegid()};
+    *p = (struct bwrap_plan){
+        .log_fd = -1, .cgroup_fd = -1, .file_fd = -1, .uid = geteuid(), .gid = getegid()};
     *vec_push(&p->argv) = mem_strdup(shape->title);
     *vec_push(&p->argv) = mem_strdup("--args");
     *vec_push(&p->argv) = mem_strdup(ARGS_FD_TEXT);
@@ -130,6 +135,18 @@ enum err bwrap_plan_bind(const struct bwrap *b, struct bwrap_plan *p, const char
     return ERR_OK;
 }
 
+void bwrap_plan_file(struct bwrap_plan *p, int take_fd, const char *to)
+{
+    file_closep(&p->file_fd);
+    p->file_fd = take_fd;
+    add_all(p, "--perms", "0400", "--file", FILE_FD_TEXT, to, NULL);
+}
+
+void bwrap_plan_link(struct bwrap_plan *p, const char *text, const char *to)
+{
+    add_all(p, "--symlink", text, to, NULL);
+}
+
 void bwrap_plan_end(struct bwrap_plan *p, const char *const *command)
 {
     add_all(p, "--remount-ro", "/", NULL);
@@ -153,4 +170,5 @@ void bwrap_plan_done(struct bwrap_plan *p)
     vec_done(&p->bind);
     file_closep(&p->log_fd);
     file_closep(&p->cgroup_fd);
+    file_closep(&p->file_fd);
 }

@@ -31,7 +31,7 @@
 #define MOVE_MOUNT_F_EMPTY_PATH 4U
 #endif
 
-enum { INFO_FD = 3, ARGS_FD = 4, NEWS_FD = 5, FIRST_FREE_FD = 6, PARKED_FD = 64 };
+enum { INFO_FD = 3, ARGS_FD = 4, NEWS_FD = 5, FILE_FD = 6, PARKED_FD = 64 };
 
 enum step {
     STEP_NONE,
@@ -121,34 +121,37 @@ static bool stage(const struct launch *l)
     return true;
 }
 
-/* 0 null, 1 and 2 the log, 3 info, 4 the options, 5 news (closed by exec); nothing else stays open.
- */
+/* 0 null, 1 and 2 the log, 3 info, 4 the options, 5 news (closed by exec), 6 the file if there is
+ * one; nothing else stays open. */
 static bool arrange_fds(struct launch *l)
 {
+    enum { NEWS_ROW = 5, FILE_ROW = 6 };
     const struct {
         int fd, target;
     } rows[] = {
-        {l->null_fd,   0      },
-        {l->p->log_fd, 1      },
-        {l->p->log_fd, 2      },
-        {l->info_fd,   INFO_FD},
-        {l->args_fd,   ARGS_FD},
-        {l->news_fd,   NEWS_FD}
+        {l->null_fd,    0      },
+        {l->p->log_fd,  1      },
+        {l->p->log_fd,  2      },
+        {l->info_fd,    INFO_FD},
+        {l->args_fd,    ARGS_FD},
+        {l->news_fd,    NEWS_FD},
+        {l->p->file_fd, FILE_FD}
     };
+    size_t n = l->p->file_fd >= 0 ? COUNT(rows) : FILE_ROW;
     int parked[COUNT(rows)];
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < n; i++) {
         parked[i] = fcntl(rows[i].fd, F_DUPFD, PARKED_FD);
         if (parked[i] < 0)
             return false;
     }
-    l->news_fd = parked[COUNT(rows) - 1];
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    l->news_fd = parked[NEWS_ROW];
+    for (size_t i = 0; i < n; i++) {
         if (dup2(parked[i], rows[i].target) < 0)
             return false;
     }
     l->news_fd = NEWS_FD;
     return fcntl(NEWS_FD, F_SETFD, FD_CLOEXEC) == 0 &&
-           syscall(SYS_close_range, FIRST_FREE_FD, ~0U, 0) == 0;
+           syscall(SYS_close_range, n < COUNT(rows) ? FILE_FD : FILE_FD + 1, ~0U, 0) == 0;
 }
 
 static void reset_signals(void)

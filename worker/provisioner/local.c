@@ -20,6 +20,7 @@
 #include "worker/file.h"
 #include "worker/provisioner/manifest.h"
 #include "worker/provisioner/sandbox.h"
+#include "worker/provisioner/secrets.h"
 
 #define LOCK_WAIT_MS  60000
 #define START_WAIT_MS 10000
@@ -39,6 +40,7 @@ struct mount_dir {
 struct local {
     struct sandbox_host host;
     VEC(struct mount_dir) mounts;
+    char *secrets_dir; /* NULL: none */
     char limits_text[400];
 };
 
@@ -73,29 +75,84 @@ static char *copy_or_empty(const char *s)
     return mem_strdup(s != NULL ? s : "");
 }
 
-static enum err local_import(void *self, const struct job_spec *spec, struct job_io *io,
-    struct job_found *found, struct errctx *ctx)
-{
-    struct local *l = self;
-    job_io_line(io, spec, LOG_INFO, "Checking template", "Reading %s", TEMPLATE_FILE);
-    scoped(template_freep) struct template *t = NULL;
-    enum err e = template_load(spec->template_dir, &t, ctx);
-    if (e != ERR_OK)
-        return e;
-    const char *from[64];
-    e = resolve_mounts(l, t, from, ctx);
-    if (e != ERR_OK)
-        return e;
+struct warned {
+    struct job_io *io;
+    const struct job_spec *spec;
+};
 
-    found->import = (struct import_found){
+static void warn(void *arg, const char *sentence)
+{
+    const struct warned *w = arg;
+    job_io_line(w->io, w->spec, LOG_WARN, "Checking template", "%s", sentence);
+}
+
+static void warn_of_port(const struct template *t, struct warned *w)
+{
+    char sentence[160];
+    if (!t->network || t->agentapi == NULL || t->agentapi->port == 0)
+        return;
+    snprintf(sentence, sizeof(sentence),
+        "agentapi.port: with network: true only one workspace of a host can listen on %lld; 0 lets "
+        "each agent pick a port",
+        (long long)t->agentapi->port);
+    warn(w, sentence);
+}
+
+static struct import_app import_app(const struct template *t, const struct template_app *a)
+{
+    return (struct import_app){
+        .slug = mem_strdup(a->slug),
+        .display_name = copy_or_empty(a->display_name),
+        .icon = copy_or_empty(a->icon),
+        .url = copy_or_empty(a->url),
+        /* The agent watches AgentAPI's status when the app names nothing else. */
+        .has_health_check = a->health != NULL || (a == t->app && t->agentapi != NULL),
+    };
+}
+
+static struct import_found import_found(const struct template *t)
+{
+    struct import_found f = {
         .has_ai_task = t->app != NULL,
         .app_slug = copy_or_empty(t->app != NULL ? t->app->slug : NULL),
         .display_name = copy_or_empty(t->display_name != NULL ? t->display_name : t->name),
         .description = copy_or_empty(t->description),
         .icon = copy_or_empty(t->icon),
+        .app = mem_calloc(t->apps_count + 1, sizeof(*f.app)),
     };
+    if (t->app != NULL)
+        f.app[f.n_app++] = import_app(t, t->app);
+    for (unsigned i = 0; i < t->apps_count; i++)
+        f.app[f.n_app++] = import_app(t, &t->apps[i]);
+    return f;
+}
+
+static const char *what_runs(const struct template *t)
+{
+    return t->command_count > 0        ? t->command[0]
+           : t->app->command_count > 0 ? t->app->command[0]
+                                       : "what its scripts start";
+}
+
+static enum err local_import(void *self, const struct job_spec *spec, struct job_io *io,
+    struct job_found *found, struct errctx *ctx)
+{
+    struct local *l = self;
+    struct warned w = {io, spec};
+    job_io_line(io, spec, LOG_INFO, "Checking template", "Reading %s", TEMPLATE_FILE);
+    scoped(template_freep) struct template *t = NULL;
+    enum err e = template_load(spec->template_dir, warn, &w, &t, ctx);
+    if (e != ERR_OK)
+        return e;
+    const char *from[TEMPLATE_MOUNTS_MAX];
+    e = resolve_mounts(l, t, from, ctx);
+    if (e != ERR_OK)
+        return e;
+    secrets_look(l->secrets_dir, t, warn, &w);
+    warn_of_port(t, &w);
+    found->import = import_found(t);
     job_io_line(io, spec, LOG_INFO, "Checking template", "The template is good: it runs %s%s",
-        t->command[0], t->app != NULL ? "" : "; it has no app, so no tasks can be made of it");
+        what_runs(t), t->app != NULL ? "" : "; it has no app, so no tasks can be made of it");
     return ERR_OK;
 }
 
@@ -130,15 +187,19 @@ static enum err clear_the_way(struct local *l, struct workspace *ws, const struc
 static enum err start_anew(struct local *l, struct workspace *ws, const struct job_spec *spec,
     const struct template *t, struct job_io *io, struct errctx *ctx)
 {
-    const char *from[64];
+    const char *from[TEMPLATE_MOUNTS_MAX];
     struct sandbox_record record;
+    scoped_fd int secrets_fd = -1;
     enum err e = resolve_mounts(l, t, from, ctx);
+    if (e == ERR_OK && secrets_are_named(t))
+        e = secrets_open(l->secrets_dir, t, &secrets_fd, ctx);
     if (e == ERR_OK)
         e = manifest_write(ws, spec, t, ctx);
     if (e != ERR_OK)
         return e;
     job_io_line(io, spec, LOG_INFO, "Starting workspace", "Starting the sandbox");
-    const struct sandbox_order order = {.spec = spec, .template = t, .mount_from = from};
+    const struct sandbox_order order = {
+        .spec = spec, .template = t, .mount_from = from, .secrets_fd = secrets_fd};
     e = sandbox_start(&l->host, ws, &order, &record, io, ctx);
     if (e == ERR_OK)
         e = sandbox_await(ws, &record, START_WAIT_MS, io, ctx);
@@ -184,7 +245,7 @@ static enum err local_start(void *self, const struct job_spec *spec, struct job_
             "the template has no app, so there is nothing to start: add app: {slug: ...} "
             "to " TEMPLATE_FILE);
     scoped(template_freep) struct template *t = NULL;
-    enum err e = template_load(spec->template_dir, &t, ctx);
+    enum err e = template_load(spec->template_dir, NULL, NULL, &t, ctx);
     if (e != ERR_OK)
         return e;
 
@@ -277,6 +338,14 @@ static enum err parse_mounts(struct local *l, const char *text, struct errctx *c
     return ERR_OK;
 }
 
+static enum err find_secrets(struct local *l, const char *dir, struct errctx *ctx)
+{
+    if (dir == NULL || dir[0] == '\0')
+        return ERR_OK;
+    l->secrets_dir = realpath(dir, NULL);
+    return l->secrets_dir != NULL ? ERR_OK : file_errno(ctx, "secrets_dir: %.100s", dir);
+}
+
 static bool has_text(int dir_fd, const char *name, const char *text)
 {
     scoped(strbuf_done) struct strbuf had;
@@ -336,6 +405,8 @@ enum err local_new(const struct local_conf *conf, struct local **ret_local, stru
     l->host.agent_path = realpath(conf->agent_path, NULL);
     enum err e = parse_mounts(l, conf->mounts, ctx);
     if (e == ERR_OK)
+        e = find_secrets(l, conf->secrets_dir, ctx);
+    if (e == ERR_OK)
         e = bwrap_init(&l->host.bwrap, ctx);
     if (e == ERR_OK)
         e = write_etc(conf->data_dir, ctx);
@@ -360,6 +431,7 @@ void local_free(struct local *l)
     bwrap_done(&l->host.bwrap);
     free(l->host.data_dir);
     free(l->host.agent_path);
+    free(l->secrets_dir);
     free(l);
 }
 

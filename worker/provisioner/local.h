@@ -8,9 +8,10 @@
 #include "worker/provisioner/provisioner.h"
 
 struct local_conf {
-    const char *data_dir;   /* absolute; its folders exist */
-    const char *agent_path; /* stint-agent */
-    const char *mounts;     /* "name=/dir,name2=/dir2", may be NULL */
+    const char *data_dir;    /* absolute; its folders exist */
+    const char *agent_path;  /* stint-agent */
+    const char *mounts;      /* "name=/dir,name2=/dir2", may be NULL */
+    const char *secrets_dir; /* secrets.h; may be NULL */
 };
 
 struct local;

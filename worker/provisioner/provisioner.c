@@ -49,6 +49,13 @@ void job_found_done(struct job_found *f)
     free(f->import.display_name);
     free(f->import.description);
     free(f->import.icon);
+    for (size_t i = 0; i < f->import.n_app; i++) {
+        free(f->import.app[i].slug);
+        free(f->import.app[i].display_name);
+        free(f->import.app[i].icon);
+        free(f->import.app[i].url);
+    }
+    free(f->import.app);
     *f = (struct job_found){0};
 }
 

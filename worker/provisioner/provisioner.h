@@ -68,12 +68,23 @@ enum err job_io_check(struct job_io *io, struct errctx *ctx);
  * readable. */
 bool job_io_wait(struct job_io *io, int fd, int timeout_ms);
 
+/* Texts are NULL or malloc'd, here and below. */
+struct import_app {
+    char *slug;
+    char *display_name;
+    char *icon;
+    char *url;
+    bool has_health_check;
+};
+
 struct import_found {
     bool has_ai_task;
-    char *app_slug; /* this and the rest: NULL or malloc'd */
+    char *app_slug; /* of the task's app */
     char *display_name;
     char *description;
     char *icon;
+    struct import_app *app; /* all of them, the task's among them; malloc'd */
+    size_t n_app;
 };
 
 /* What a provisioner tells beside success or failure. */

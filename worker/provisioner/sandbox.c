@@ -16,6 +16,7 @@
 #include "core/base/text.h"
 #include "worker/file.h"
 #include "worker/provisioner/sandbox_title.h"
+#include "worker/provisioner/secrets.h"
 
 #define INFO_WAIT_MS 10000
 #define LOG_FILE     "sandbox.log"
@@ -60,12 +61,12 @@ static enum err bind_own(struct sandbox_host *h, struct workspace *ws,
         const char *format, *arg, *to;
         bool writable;
     } rows[] = {
-        {"%s/etc/passwd", d,                     "/etc/passwd",                false},
-        {"%s/etc/group",  d,                     "/etc/group",                 false},
-        {"%s/etc/hosts",  d,                     "/etc/hosts",                 false},
-        {"%s/agents",     d,                     "/run/stint/workers",         false},
-        {"%s",            o->spec->template_dir, TEMPLATE_DIR,                 false},
-        {"%s",            h->agent_path,         "/opt/stint/bin/stint-agent", false},
+        {"%s/etc/passwd", d,                     "/etc/passwd",               false},
+        {"%s/etc/group",  d,                     "/etc/group",                false},
+        {"%s/etc/hosts",  d,                     "/etc/hosts",                false},
+        {"%s/agents",     d,                     "/run/stint/workers",        false},
+        {"%s",            o->spec->template_dir, TEMPLATE_DIR,                false},
+        {"%s",            h->agent_path,         TEMPLATE_BIN "/stint-agent", false},
     };
     char path[4096];
     enum err e = ERR_OK;
@@ -96,11 +97,24 @@ static enum err bind_mounts(
     return e;
 }
 
+/* Another descriptor of the same file in memory: bubblewrap reads it from its beginning, once. */
+static enum err hand_secrets(
+    const struct sandbox_order *o, struct bwrap_plan *p, struct errctx *ctx)
+{
+    if (o->secrets_fd < 0)
+        return ERR_OK;
+    int fd = fcntl(o->secrets_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return file_errno(ctx, "cannot hand over the secrets");
+    bwrap_plan_file(p, fd, SECRETS_FILE);
+    return ERR_OK;
+}
+
 static enum err plan(struct sandbox_host *h, struct workspace *ws, const struct sandbox_order *o,
     const char *title, struct bwrap_plan *p, struct errctx *ctx)
 {
     static const char *const command[] = {
-        "/opt/stint/bin/stint-agent", "run", "--manifest", "/var/lib/stint/manifest.json", NULL};
+        TEMPLATE_BIN "/stint-agent", "run", "--manifest", "/var/lib/stint/manifest.json", NULL};
     const struct template_limits *limits = &o->template->limits;
     bwrap_plan_begin(&h->bwrap, p,
         &(struct bwrap_shape){
@@ -116,6 +130,9 @@ static enum err plan(struct sandbox_host *h, struct workspace *ws, const struct 
     enum err e = bind_own(h, ws, o, p, ctx);
     if (e == ERR_OK)
         e = bind_mounts(h, o, p, ctx);
+    if (e == ERR_OK)
+        e = hand_secrets(o, p, ctx);
+    bwrap_plan_link(p, "stint-agent", TEMPLATE_BIN "/coder");
     bwrap_plan_end(p, command);
     if (e == ERR_OK && h->cgroup.on)
         e = cgroup_make(&h->cgroup, &ws->id, limits, &p->cgroup_fd, ctx);

@@ -35,6 +35,7 @@ struct sandbox_order {
     const struct template *template;
     const char *const
         *mount_from; /* per template mount: the host's directory, NULL to leave it out */
+    int secrets_fd;  /* from secrets_open(), borrowed; -1: none */
 };
 
 /* The sandbox that runs now, whatever build it is of; *ret_running false when none does.  Its

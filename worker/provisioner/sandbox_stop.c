@@ -17,8 +17,9 @@
 #include "worker/provisioner/sandbox.h"
 #include "worker/provisioner/sandbox_title.h"
 
-/* Beyond the app's grace time, for the agent itself: last reports, 2 s at most. */
-#define AGENT_MARGIN_MS 4000
+/* The agent fits all it does into the grace time but its last reports, 2 s at most; the rest is for
+ * a host that has much to do. */
+#define AGENT_MARGIN_MS 5000
 /* A killed process can still wait for a disk. */
 #define KILLED_WAIT_MS 30000
 

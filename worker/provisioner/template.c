@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template.c - the schema as rows for libcyaml, and the checks as rows beside it.
+ * template.c - the schema as rows for libcyaml, and the reading of the file.
  *
  * libcyaml reports through a log callback, several lines per error (what, then where, innermost
  * first): the first line and the first "line:" are what a person needs, the rest is left out.
  */
 #include "worker/provisioner/template.h"
 
-#include <ctype.h>
 #include <cyaml/cyaml.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "core/base/conf.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "worker/file.h"
+#include "worker/provisioner/template_part.h"
 
 /* ---- schema ---- */
 
@@ -31,17 +28,39 @@
 #define TEXT_NEEDED(key, struct_, member) \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, struct_, member, 0, 16384)
 
+#define MAPPING(type, fields)                                        \
+    {                                                                \
+        CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct type, fields) \
+    }
+/* A list may be left out; its length is in <member>_count. */
+#define LIST(key, struct_, member, schema, max) \
+    CYAML_FIELD_SEQUENCE(                       \
+        key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct_, member, &(schema), 0, max)
+#define PART(key, struct_, member, fields) \
+    CYAML_FIELD_MAPPING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct_, member, fields)
+
+static const cyaml_schema_value_t argument_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 32768)};
+#define COMMAND(struct_) LIST("command", struct_, command, argument_schema, 256)
+
 static const cyaml_schema_field_t env_fields[] = {
     TEXT_NEEDED("name", struct template_env, name),
-    TEXT_NEEDED("value", struct template_env, value),
+    CYAML_FIELD_STRING_PTR(
+        "value", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template_env, value, 0, 16384),
+    TEXT("secret", struct template_env, secret),
+    TEXT("optional", struct template_env, optional_text),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t env_schema = MAPPING(template_env, env_fields);
+
 static const cyaml_schema_field_t mount_fields[] = {
     TEXT_NEEDED("name", struct template_mount, name),
     TEXT_NEEDED("to", struct template_mount, to),
     TEXT("optional", struct template_mount, optional_text),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t mount_schema = MAPPING(template_mount, mount_fields);
+
 static const cyaml_schema_field_t limit_fields[] = {
     TEXT("memory", struct template_limits, memory),
     TEXT("file_size", struct template_limits, file_size),
@@ -49,35 +68,72 @@ static const cyaml_schema_field_t limit_fields[] = {
     TEXT("pids", struct template_limits, pids_text),
     CYAML_FIELD_END,
 };
+
+static const cyaml_schema_field_t health_fields[] = {
+    TEXT_NEEDED("url", struct template_health, url),
+    TEXT("interval", struct template_health, interval),
+    TEXT("threshold", struct template_health, threshold_text),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t app_fields[] = {
     TEXT_NEEDED("slug", struct template_app, slug),
     TEXT("display_name", struct template_app, display_name),
+    TEXT("icon", struct template_app, icon),
+    TEXT("url", struct template_app, url),
+    COMMAND(struct template_app),
+    LIST("env", struct template_app, env, env_schema, 256),
+    TEXT("dir", struct template_app, dir),
+    TEXT("restart", struct template_app, restart),
+    PART("health", struct template_app, health, health_fields),
     CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t argument_schema = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 32768)};
-static const cyaml_schema_value_t env_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct template_env, env_fields)};
-static const cyaml_schema_value_t mount_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct template_mount, mount_fields)};
+static const cyaml_schema_value_t app_schema = MAPPING(template_app, app_fields);
+
+static const cyaml_schema_field_t agentapi_fields[] = {
+    TEXT("port", struct template_agentapi, port_text),
+    TEXT("prompt", struct template_agentapi, prompt),
+    TEXT("enable_state_persistence", struct template_agentapi, persistence_text),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t script_fields[] = {
+    TEXT_NEEDED("name", struct template_script, name),
+    TEXT("run", struct template_script, run),
+    TEXT("cron", struct template_script, cron),
+    COMMAND(struct template_script),
+    TEXT("blocking", struct template_script, blocking_text),
+    TEXT("timeout", struct template_script, timeout),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t script_schema = MAPPING(template_script, script_fields);
+
+static const cyaml_schema_field_t metadata_fields[] = {
+    TEXT_NEEDED("key", struct template_metadata, key),
+    TEXT("display_name", struct template_metadata, display_name),
+    COMMAND(struct template_metadata),
+    TEXT("interval", struct template_metadata, interval),
+    TEXT("timeout", struct template_metadata, timeout),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t metadata_schema = MAPPING(template_metadata, metadata_fields);
 
 static const cyaml_schema_field_t template_fields[] = {
     TEXT("name", struct template, name),
     TEXT("display_name", struct template, display_name),
     TEXT("description", struct template, description),
     TEXT("icon", struct template, icon),
-    CYAML_FIELD_SEQUENCE(
-        "command", CYAML_FLAG_POINTER, struct template, command, &argument_schema, 0, 256),
-    CYAML_FIELD_SEQUENCE(
-        "env", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template, env, &env_schema, 0, 256),
+    COMMAND(struct template),
+    PART("agentapi", struct template, agentapi, agentapi_fields),
+    PART("app", struct template, app, app_fields),
+    LIST("apps", struct template, apps, app_schema, 31),
+    LIST("scripts", struct template, scripts, script_schema, 64),
+    LIST("metadata", struct template, metadata, metadata_schema, 32),
+    LIST("env", struct template, env, env_schema, 256),
     TEXT("dir", struct template, dir),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct template, limits, limit_fields),
     TEXT("network", struct template, network_text),
-    CYAML_FIELD_SEQUENCE("mounts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template,
-        mounts, &mount_schema, 0, 64),
+    LIST("mounts", struct template, mounts, mount_schema, TEMPLATE_MOUNTS_MAX),
     TEXT("grace", struct template, grace),
-    CYAML_FIELD_MAPPING_PTR(
-        "app", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct template, app, app_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t template_schema = {
@@ -174,239 +230,25 @@ static enum err parse_yaml(
     return ERR_OK;
 }
 
-/* ---- checks ---- */
-
-#define WRONG(...) err_set(ctx, ERR_CONFIG, TEMPLATE_FILE ": " __VA_ARGS__)
-
-static bool is_slug(const char *s)
-{
-    size_t n = strlen(s);
-    if (n == 0 || n > 32 || s[0] == '-' || s[n - 1] == '-' || strstr(s, "--") != NULL)
-        return false;
-    return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
-}
-
-/* Absolute, and says what it means: no "..", no "." and no empty component. */
-static bool is_plain_path(const char *s)
-{
-    if (s[0] != '/' || strlen(s) > 1024)
-        return false;
-    for (const char *p = s; *p == '/';) {
-        size_t len = strcspn(++p, "/");
-        if (len == 0 || (len <= 2 && strncmp(p, "..", len) == 0))
-            return false;
-        p += len;
-    }
-    return true;
-}
-
-static bool is_at_or_below(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
-}
-
-/* Unset: false. */
-static enum err read_bool(const char *key, const char *text, bool *ret, struct errctx *ctx)
-{
-    int64_t value = 0;
-    if (text != NULL && conf_parse_bool(text, &value) != ERR_OK)
-        return WRONG("%s: \"%.40s\" is neither true nor false", key, text);
-    *ret = value != 0;
-    return ERR_OK;
-}
-
-static enum err read_bools(struct template *t, struct errctx *ctx)
-{
-    enum err e = read_bool("network", t->network_text, &t->network, ctx);
-    for (unsigned i = 0; e == ERR_OK && i < t->mounts_count; i++)
-        e = read_bool("mounts: optional", t->mounts[i].optional_text, &t->mounts[i].optional, ctx);
-    return e;
-}
-
-static enum err check_command(struct template *t, struct errctx *ctx)
-{
-    if (t->command_count == 0 || t->command[0][0] == '\0')
-        return WRONG(
-            "command: it is empty; give the program and its arguments, e.g. [bash, -c, \"...\"]");
-    if (t->app != NULL && !is_slug(t->app->slug))
-        return WRONG("app.slug: \"%.40s\" is not 1-32 of a-z, 0-9 and single '-' between them",
-            t->app->slug);
-    if (t->dir == NULL)
-        t->dir = mem_strdup(TEMPLATE_HOME);
-    if (!is_plain_path(t->dir))
-        return WRONG("dir: \"%.80s\" is not an absolute path without \"..\"", t->dir);
-    return ERR_OK;
-}
-
-static enum err check_env(const struct template *t, struct errctx *ctx)
-{
-    for (unsigned i = 0; i < t->env_count; i++) {
-        const char *name = t->env[i].name;
-        size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-        if (n == 0 || name[n] != '\0' || isdigit((unsigned char)name[0]))
-            return WRONG("env: \"%.60s\" is no name of a variable", name);
-        if (strncmp(name, "STINT_", 6) == 0)
-            return WRONG("env: %.60s: names that begin with STINT_ are set by Stint", name);
-    }
-    return ERR_OK;
-}
-
-static enum err check_mounts(const struct template *t, struct errctx *ctx)
-{
-    static const char *const taken[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc",
-        "/proc", "/dev", "/sys", "/var/lib/stint", "/opt/stint", TEMPLATE_DIR, "/run/stint",
-        "/run/stint-agent", TEMPLATE_HOME};
-    for (unsigned i = 0; i < t->mounts_count; i++) {
-        const struct template_mount *m = &t->mounts[i];
-        if (m->name[0] == '\0')
-            return WRONG("mounts: a mount without a name");
-        if (!is_plain_path(m->to))
-            return WRONG(
-                "mounts: %.40s: \"%.80s\" is not an absolute path without \"..\"", m->name, m->to);
-        for (size_t k = 0; k < COUNT(taken); k++) {
-            if (is_at_or_below(m->to, taken[k]) || is_at_or_below(taken[k], m->to))
-                return WRONG("mounts: %.40s: %.80s belongs to the sandbox; mount it elsewhere, "
-                             "e.g. /mnt/%.40s",
-                    m->name, m->to, m->name);
-        }
-    }
-    return ERR_OK;
-}
-
-static enum err check_cpus(struct template_limits *l, struct errctx *ctx)
-{
-    char *end;
-    if (l->cpus == NULL)
-        return ERR_OK;
-    double cpus = strtod(l->cpus, &end);
-    if (end == l->cpus || *end != '\0' || !(cpus >= 0.01 && cpus <= 4096))
-        return WRONG("limits.cpus: \"%.40s\" is not a number from 0.01 to 4096", l->cpus);
-    l->cpu_milli = (int64_t)(cpus * 1000 + 0.5);
-    return ERR_OK;
-}
-
-static bool parse_number(const char *text, int64_t min, int64_t max, int64_t *ret)
-{
-    char *end;
-    errno = 0;
-    *ret = strtoll(text, &end, 10);
-    return end != text && *end == '\0' && errno == 0 && *ret >= min && *ret <= max;
-}
-
-static enum err check_limits(struct template *t, struct errctx *ctx)
-{
-    struct template_limits *l = &t->limits;
-    if (l->memory != NULL &&
-        (conf_parse_size(l->memory, &l->memory_bytes) != ERR_OK || l->memory_bytes < 4 << 20))
-        return WRONG(
-            "limits.memory: \"%.40s\" is not a size of at least 4MiB, e.g. 1GiB", l->memory);
-    if (l->file_size != NULL && (conf_parse_size(l->file_size, &l->file_size_bytes) != ERR_OK ||
-                                    l->file_size_bytes < 1 << 20))
-        return WRONG(
-            "limits.file_size: \"%.40s\" is not a size of at least 1MiB, e.g. 1GiB", l->file_size);
-    if (l->pids_text != NULL && !parse_number(l->pids_text, 4, 4000000, &l->pids))
-        return WRONG("limits.pids: \"%.40s\" is not a number from 4 to 4000000", l->pids_text);
-    t->grace_ms = 10000;
-    if (t->grace != NULL && (conf_parse_duration_ms(t->grace, &t->grace_ms) != ERR_OK ||
-                                t->grace_ms < 0 || t->grace_ms > 3600 * 1000))
-        return WRONG("grace: \"%.40s\" is not a duration up to 1h, e.g. 10s", t->grace);
-    return check_cpus(l, ctx);
-}
-
 enum err template_parse(
     const char *text, size_t n, struct template **ret_template, struct errctx *ctx)
 {
     if (n > TEMPLATE_BYTES_MAX)
-        return WRONG("larger than %d KiB", TEMPLATE_BYTES_MAX / 1024);
+        return err_set(
+            ctx, ERR_CONFIG, TEMPLATE_FILE ": larger than %d KiB", TEMPLATE_BYTES_MAX / 1024);
     if (!text_is_utf8(text, n))
-        return WRONG("not UTF-8");
+        return err_set(ctx, ERR_CONFIG, TEMPLATE_FILE ": not valid UTF-8");
     scoped(template_freep) struct template *t = NULL;
     enum err e = parse_yaml(text, n, &t, ctx);
     if (e == ERR_OK)
-        e = read_bools(t, ctx);
-    if (e == ERR_OK)
-        e = check_command(t, ctx);
-    if (e == ERR_OK)
-        e = check_env(t, ctx);
-    if (e == ERR_OK)
-        e = check_mounts(t, ctx);
-    if (e == ERR_OK)
-        e = check_limits(t, ctx);
+        e = template_check(&(struct template_source){text, n, ctx}, t);
     if (e == ERR_OK)
         *ret_template = steal(t);
     return e;
 }
 
-/* ---- the command's program ---- */
-
-static bool is_program(int dir_fd, const char *path)
-{
-    struct stat st;
-    return fstatat(dir_fd, path, &st, 0) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111) != 0;
-}
-
-static bool is_on_host(const char *name)
-{
-    static const char *const dirs[] = {
-        "/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"};
-    for (size_t i = 0; i < COUNT(dirs); i++) {
-        char path[1200];
-        snprintf(path, sizeof(path), "%s/%.1100s", dirs[i], name);
-        if (is_program(AT_FDCWD, path))
-            return true;
-    }
-    return false;
-}
-
-/* Only what a sandbox sees of the host counts. */
-static bool is_visible_on_host(const char *path)
-{
-    static const char *const dirs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
-    for (size_t i = 0; i < COUNT(dirs); i++) {
-        if (is_at_or_below(path, dirs[i]) && is_program(AT_FDCWD, path))
-            return true;
-    }
-    return false;
-}
-
-/* A relative path without "..". */
-static bool is_inside(const char *path)
-{
-    for (const char *p = path; *p != '\0'; p += strcspn(p, "/"), p += *p == '/') {
-        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
-            return false;
-    }
-    return true;
-}
-
-static enum err check_program(struct template *t, int dir_fd, struct errctx *ctx)
-{
-    const char *program = t->command[0];
-    if (program[0] == '/') {
-        if (is_at_or_below(program, TEMPLATE_DIR) && program[sizeof(TEMPLATE_DIR) - 1] == '/' &&
-            is_program(dir_fd, program + sizeof(TEMPLATE_DIR)))
-            return ERR_OK;
-        if (is_plain_path(program) && is_visible_on_host(program))
-            return ERR_OK;
-    } else if (strchr(program, '/') == NULL && is_on_host(program)) {
-        return ERR_OK;
-    } else if (is_inside(program) && is_program(dir_fd, program)) {
-        while (strncmp(program, "./", 2) == 0)
-            program += 2;
-        char *path = mem_alloc(strlen(program) + sizeof(TEMPLATE_DIR) + 1);
-        snprintf(path, strlen(program) + sizeof(TEMPLATE_DIR) + 1, TEMPLATE_DIR "/%s", program);
-        free(t->command[0]);
-        t->command[0] = path;
-        return ERR_OK;
-    }
-    return err_set(ctx, ERR_CONFIG,
-        "command \"%.80s\" is not there: install it on the workers' hosts (below /usr), or put it "
-        "into the template's directory and make it executable",
-        program);
-}
-
-enum err template_load(const char *template_dir, struct template **ret_template, struct errctx *ctx)
+enum err template_load(const char *template_dir, template_warn_fn warn, void *arg,
+    struct template **ret_template, struct errctx *ctx)
 {
     scoped_fd int dir_fd = -1;
     enum err e = file_open_dir(AT_FDCWD, template_dir, &dir_fd, ctx);
@@ -424,7 +266,8 @@ enum err template_load(const char *template_dir, struct template **ret_template,
     scoped(template_freep) struct template *t = NULL;
     e = template_parse(text.s, text.len, &t, ctx);
     if (e == ERR_OK)
-        e = check_program(t, dir_fd, ctx);
+        e = template_check_programs(
+            &(struct template_source){text.s, text.len, ctx}, t, dir_fd, warn, arg);
     if (e == ERR_OK)
         *ret_template = steal(t);
     return e;

@@ -2,13 +2,21 @@
 /*
  * template.h - template.yaml of the local provisioner.
  *
- *   name: shell                      command: [bash, -c, "..."]     (the only key that must be
- * there) display_name, description, icon  env: [{name: K, value: V}] dir: /home/agent limits:
- * {memory: 1GiB, pids: 512, cpus: 1.5, file_size: 1GiB} network: false                   mounts:
- * [{name: source, to: /mnt/source, optional: true}] grace: 10s                       app: {slug:
- * shell, display_name: Shell}
+ *   name, display_name, description, icon     texts for people
+ *   command: [bash, -c, "..."]                turn mode: run once per prompt and per message;
+ *   agentapi: {port, prompt, ...}             or: the app speaks AgentAPI.  One of the two.
+ *   app: {slug: shell, ...}, apps: [{...}]    the task's app, and further ones
+ *   scripts: [{name, run, command, ...}]      at start, at stop, by the clock
+ *   metadata: [{key, command, ...}]           facts of the workspace, looked up now and then
+ *   env: [{name: K, value: V}, {name: K, secret: name-of-a-file, optional: true}]
+ *   dir, limits, network, mounts, grace       the sandbox
  *
- * An unknown key is an error that names it and its line.
+ * docs/TEMPLATES.md says what each key means.  An unknown key is an error that names it and its
+ * line.
+ *
+ *   template.c          schema and parsing        template_check.c    checks of the whole
+ *   template_line.c     where a key stands        template_agent.c    checks of what the agent runs
+ *   template_program.c  are the programs there
  */
 #ifndef WORKER_PROVISIONER_TEMPLATE_H
 #define WORKER_PROVISIONER_TEMPLATE_H
@@ -20,9 +28,13 @@
 #include "core/base/cleanup.h"
 #include "core/base/err.h"
 
+/* Either a value or the name of a secret. */
 struct template_env {
     char *name;
     char *value;
+    char *secret;
+    char *optional_text;
+    bool optional; /* a missing secret is no error: the variable is not set then */
 };
 
 struct template_mount {
@@ -44,9 +56,57 @@ struct template_limits {
     int64_t cpu_milli;
 };
 
+struct template_health {
+    char *url;
+    char *interval;
+    char *threshold_text;
+    int64_t interval_ms;
+    int64_t threshold;
+};
+
 struct template_app {
     char *slug;
     char *display_name;
+    char *icon;
+    char *url;
+    char **command; /* NULL: something else runs it, or nothing is to be run */
+    unsigned command_count;
+    struct template_env *env;
+    unsigned env_count;
+    char *dir;                      /* NULL: the template's */
+    char *restart;                  /* never NULL after parsing */
+    struct template_health *health; /* NULL: none of its own */
+};
+
+struct template_agentapi {
+    char *port_text;
+    char *prompt; /* never NULL after parsing */
+    char *persistence_text;
+    int64_t port; /* 0: the agent picks one */
+    bool enable_state_persistence;
+};
+
+struct template_script {
+    char *name;
+    char *run;  /* "start", "stop" or "cron"; never NULL after parsing */
+    char *cron; /* NULL unless run by the clock */
+    char **command;
+    unsigned command_count;
+    char *blocking_text;
+    char *timeout;
+    bool blocking;
+    int64_t timeout_ms; /* 0: none */
+};
+
+struct template_metadata {
+    char *key;
+    char *display_name;
+    char **command;
+    unsigned command_count;
+    char *interval;
+    char *timeout;
+    int64_t interval_ms;
+    int64_t timeout_ms;
 };
 
 struct template
@@ -55,7 +115,7 @@ struct template
     char *display_name;
     char *description;
     char *icon;
-    char **command;
+    char **command; /* NULL with agentapi */
     unsigned command_count;
     struct template_env *env;
     unsigned env_count;
@@ -68,28 +128,41 @@ struct template
     char *grace;
     int64_t grace_ms;
     struct template_app *app; /* NULL: not for tasks */
+    struct template_app *apps;
+    unsigned apps_count;
+    struct template_agentapi *agentapi; /* NULL: turn mode */
+    struct template_script *scripts;
+    unsigned scripts_count;
+    struct template_metadata *metadata;
+    unsigned metadata_count;
 };
 
-#define TEMPLATE_FILE      "template.yaml"
-#define TEMPLATE_BYTES_MAX (64 * 1024)
-#define TEMPLATE_DIR       "/opt/template" /* where a sandbox sees the template's directory */
-#define TEMPLATE_HOME      "/home/agent"
+#define TEMPLATE_FILE       "template.yaml"
+#define TEMPLATE_BYTES_MAX  (64 * 1024)
+#define TEMPLATE_MOUNTS_MAX 64
+#define TEMPLATE_DIR        "/opt/template" /* where a sandbox sees the template's directory */
+#define TEMPLATE_HOME       "/home/agent"
+#define TEMPLATE_BIN        "/opt/stint/bin" /* stint-agent, also by the name coder */
 
 /*
  * Parse and check everything that can be checked without a machine.  What is wrong is ERR_CONFIG
- * with a sentence that names the key, and the line where the parser knows it.
+ * with a sentence that names the key and its line.
  */
 enum err must_check template_parse(
     const char *text, size_t n, struct template **ret_template, struct errctx *ctx);
 void template_free(struct template *t);
 DEFINE_SCOPED(struct template, template_free)
 
+/* Something that may be right, or not: a sentence for people. */
+typedef void (*template_warn_fn)(void *arg, const char *sentence);
+
 /*
- * Read TEMPLATE_FILE of a template's unpacked directory and check in addition that the command's
- * program exists on this host or in the directory.  A program named by a path in the directory is
- * made absolute (TEMPLATE_DIR/...).
+ * Read TEMPLATE_FILE of a template's unpacked directory and check in addition that the programs of
+ * all its commands exist on this host or in the directory.  One that a start script may yet bring
+ * is worth a warning only.  A program named by a path in the directory is made absolute
+ * (TEMPLATE_DIR/...).  `warn` may be NULL.
  */
-enum err must_check template_load(
-    const char *template_dir, struct template **ret_template, struct errctx *ctx);
+enum err must_check template_load(const char *template_dir, template_warn_fn warn, void *arg,
+    struct template **ret_template, struct errctx *ctx);
 
 #endif

@@ -33,13 +33,14 @@ static void collect(void *arg, const struct job_spec *spec, const char *level, c
 
 static void make_dirs(struct fixture *f)
 {
-    static const char *const folders[] = {
-        "data", "data/agents", "data/templates", "data/workspaces", "data/etc", "content"};
+    static const char *const folders[] = {"data", "data/agents", "data/templates",
+        "data/workspaces", "data/etc", "content", "secrets"};
     snprintf(f->dir, sizeof(f->dir), "/tmp/stint-test-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->data, sizeof(f->data), "%s/data", f->dir);
     snprintf(f->agent, sizeof(f->agent), "%s/agent", f->dir);
     snprintf(f->content, sizeof(f->content), "%s/content", f->dir);
+    snprintf(f->secrets, sizeof(f->secrets), "%s/secrets", f->dir);
     for (size_t i = 0; i < COUNT(folders); i++) {
         char path[160];
         snprintf(path, sizeof(path), "%s/%s", f->dir, folders[i]);
@@ -58,7 +59,8 @@ bool fixture_init(struct fixture *f, const char *mounts)
     fixture_template(
         f, "command: [sh]\nenv: [{name: A, value: b}]\ngrace: 1s\napp: {slug: shell}\n");
 
-    const struct local_conf conf = {.data_dir = f->data, .agent_path = f->agent, .mounts = mounts};
+    const struct local_conf conf = {
+        .data_dir = f->data, .agent_path = f->agent, .mounts = mounts, .secrets_dir = f->secrets};
     if (local_new(&conf, &f->local, &f->ctx) != ERR_OK) {
         print_message("SKIPPED: no sandboxes on this machine: %s\n", f->ctx.text);
         return false;
@@ -85,6 +87,14 @@ void fixture_template(struct fixture *f, const char *yaml)
     char path[160];
     snprintf(path, sizeof(path), "%s/template.yaml", f->content);
     write_text(path, yaml, 0644);
+}
+
+void fixture_secret(struct fixture *f, const char *name, const char *content, unsigned mode)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/%s", f->secrets, name);
+    unlink(path);
+    write_text(path, content, (mode_t)mode);
 }
 
 void fixture_agent(struct fixture *f, const char *script)

@@ -25,6 +25,7 @@ struct fixture {
     char data[96];    /* data_dir */
     char agent[96];   /* the stand-in agent */
     char content[96]; /* the template's directory */
+    char secrets[96]; /* secrets_dir, empty at first */
     struct local *local;
     struct provisioner provisioner;
     struct uuid workspace;
@@ -40,6 +41,8 @@ void fixture_done(struct fixture *f);
 
 /* Replace template.yaml. */
 void fixture_template(struct fixture *f, const char *yaml);
+/* Put a secret where the worker looks for it. */
+void fixture_secret(struct fixture *f, const char *name, const char *content, unsigned mode);
 /* Replace the stand-in agent: a shell script; "up" in it says that the agent has started. */
 void fixture_agent(struct fixture *f, const char *script);
 

@@ -394,7 +394,7 @@ static void import_tells_and_refuses(void **state)
     enum err e = fixture_run(&f, &import);
     assert_int_equal(e, ERR_CONFIG);
     assert_false(err_is_retryable(e));
-    assert_non_null(strstr(f.ctx.text, "command \"no-such-program\" is not there"));
+    assert_non_null(strstr(f.ctx.text, "command: \"no-such-program\" is not there"));
 
     fixture_template(&f, "command: [sh]\nmounts: [{name: data, to: /mnt/data}]\n");
     assert_int_equal(fixture_run(&f, &import), ERR_CONFIG);

@@ -126,6 +126,7 @@ static void bad_ones_are_refused_with_words(void **state)
         {"\tcommand: [sh]\n",                                            ""                      },
         {"command: [\"\xff\"]\n",                                        "UTF-8"                 },
         {"command: [sh]\ncommand: [bash]\n",                             ""                      },
+        {"app: {slug: a}\n",                                             "agentapi"              },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct template *t = NULL;
@@ -154,7 +155,172 @@ static void too_large_is_refused(void **state)
     free(text);
 }
 
-/* ---- the command's program ---- */
+/* ---- what the agent is to run ---- */
+
+static const char whole_agent[] =
+    "agentapi: {port: 4000, prompt: none, enable_state_persistence: true}\n"
+    "app:\n"
+    "  slug: claude\n"
+    "  icon: /icon/claude.svg\n"
+    "  url: http://localhost:4000/\n"
+    "  command: [stint-agent, agentapi, --, cat]\n"
+    "  env: [{name: A, value: b}]\n"
+    "  dir: /home/agent/work\n"
+    "apps:\n"
+    "  - {slug: preview, command: [sh], restart: never,\n"
+    "     health: {url: \"http://localhost:8000/up\", interval: 5s, threshold: 3}}\n"
+    "  - {slug: docs, url: \"https://example.com/\"}\n"
+    "env:\n"
+    "  - {name: KEY, secret: api-key}\n"
+    "  - {name: URL, secret: base-url, optional: true}\n"
+    "  - {name: PLAIN, value: text}\n"
+    "scripts:\n"
+    "  - {name: install, command: [sh, -c, x], blocking: true, timeout: 5m}\n"
+    "  - {name: bye, run: stop, command: [sh]}\n"
+    "  - {name: tidy, run: cron, cron: \"*/5 * * * *\", command: [sh]}\n"
+    "metadata:\n"
+    "  - {key: load, display_name: Load, command: [cat, /proc/loadavg], interval: 1m, timeout: "
+    "1s}\n"
+    "  - {key: df, command: [df]}\n";
+
+static void a_whole_agent_is_read(void **state)
+{
+    (void)state;
+    scoped(template_freep) struct template *t = NULL;
+    struct errctx ctx = {0};
+    if (template_parse(whole_agent, strlen(whole_agent), &t, &ctx) != ERR_OK)
+        fail_msg("%s", ctx.text);
+    assert_int_equal(t->command_count, 0);
+    assert_int_equal(t->agentapi->port, 4000);
+    assert_string_equal(t->agentapi->prompt, "none");
+    assert_true(t->agentapi->enable_state_persistence);
+
+    assert_int_equal(t->app->command_count, 4);
+    assert_string_equal(t->app->restart, "on-failure");
+    assert_string_equal(t->app->env[0].value, "b");
+    assert_int_equal(t->apps_count, 2);
+    assert_string_equal(t->apps[0].restart, "never");
+    assert_int_equal(t->apps[0].health->interval_ms, 5000);
+    assert_int_equal(t->apps[0].health->threshold, 3);
+    assert_int_equal(t->apps[1].command_count, 0);
+
+    assert_string_equal(t->env[0].secret, "api-key");
+    assert_false(t->env[0].optional);
+    assert_true(t->env[1].optional);
+    assert_null(t->env[2].secret);
+
+    assert_string_equal(t->scripts[0].run, "start");
+    assert_true(t->scripts[0].blocking);
+    assert_int_equal(t->scripts[0].timeout_ms, 300000);
+    assert_string_equal(t->scripts[1].run, "stop");
+    assert_int_equal(t->scripts[1].timeout_ms, 0);
+    assert_string_equal(t->scripts[2].cron, "*/5 * * * *");
+    assert_int_equal(t->metadata[0].interval_ms, 60000);
+    assert_int_equal(t->metadata[0].timeout_ms, 1000);
+    assert_int_equal(t->metadata[1].interval_ms, 10000);
+    assert_int_equal(t->metadata[1].timeout_ms, 5000);
+}
+
+static void what_is_not_said_of_agentapi(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        int port;
+    } rows[] = {
+        {"agentapi: {}\napp: {slug: a}\n",                          3284},
+        {"agentapi: {}\napp: {slug: a}\nnetwork: true\n",           0   },
+        {"agentapi: {port: 3284}\napp: {slug: a}\nnetwork: true\n", 3284},
+        {"agentapi: {port: 0}\napp: {slug: a}\n",                   0   },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        scoped(template_freep) struct template *t = NULL;
+        struct errctx ctx = {0};
+        if (template_parse(rows[i].yaml, strlen(rows[i].yaml), &t, &ctx) != ERR_OK)
+            fail_msg("%s: %s", rows[i].yaml, ctx.text);
+        assert_int_equal(t->agentapi->port, rows[i].port);
+        assert_string_equal(t->agentapi->prompt, "send");
+        assert_false(t->agentapi->enable_state_persistence);
+    }
+}
+
+#define TURN "command: [sh]\n"
+#define API  "agentapi: {}\napp: {slug: a}\n"
+
+static void bad_agents_are_refused_with_key_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {TURN API,                                                                   "line 2: agentapi: prompts go either"      },
+        {"agentapi: {}\n",                                                           "line 1: agentapi: it needs an app"        },
+        {"\nagentapi: {port: 80}\napp: {slug: a}\n",                                 "line 2: agentapi.port: 80"                },
+        {"agentapi: {port: x}\napp: {slug: a}\n",                                    "agentapi.port: \"x\" is not a number"     },
+        {"agentapi: {port: 65536}\napp: {slug: a}\n",                                "agentapi.port"                            },
+        {"agentapi: {prompt: maybe}\napp: {slug: a}\n",
+         "agentapi.prompt: \"maybe\" is none of these: send none"                                                               },
+        {"agentapi: {enable_state_persistence: x}\napp: {slug: a}\n",                "enable_state_persistence"                 },
+        {"agentapi: {ports: 1}\napp: {slug: a}\n",                                   "ports"                                    },
+        {TURN "app: {slug: a, command: [sh]}\n",                                     "line 2: app.command"                      },
+        {API "apps:\n  - {slug: b}\n  - {slug: a}\n",                                "line 5: apps[1].slug: another app"        },
+        {API "apps: [{slug: b}, {slug: b}]\n",                                       "apps[1].slug: another app"                },
+        {API "apps: [{slug: B}]\n",                                                  "line 3: apps[0].slug"                     },
+        {API "apps: [{slug: b, command: []}]\n",                                     "apps[0].command: it is empty"             },
+        {API "apps: [{slug: b, command: [sh], restart: often}]\n",
+         "apps[0].restart: \"often\" is none of these"                                                                          },
+        {API "apps: [{slug: b, restart: always}]\n",                                 "nothing to restart"                       },
+        {API "apps: [{slug: b, url: javascript:x}]\n",                               "apps[0].url"                              },
+        {API "apps: [{slug: b, health: {}}]\n",                                      "url"                                      },
+        {API "apps: [{slug: b, health: {url: localhost}}]\n",                        "apps[0].health.url"                       },
+        {API "apps:\n- slug: b\n  health:\n    url: http://x\n    interval: 10ms\n",
+         "line 7: apps[0].health.interval"                                                                                      },
+        {API "apps: [{slug: b, health: {url: \"http://x\", threshold: 0}}]\n",       "health.threshold"                         },
+        {API "apps: [{slug: b, command: [sh], env: [{name: A, secret: b}]}]\n",
+         "apps[0].env[0]: A: an app has no secrets of its own"                                                                  },
+        {API "apps: [{slug: b, command: [sh], dir: x}]\n",                           "apps[0].dir"                              },
+        {TURN "env: [{name: A, value: b, secret: c}]\n",                             "not both"                                 },
+        {TURN "env: [{name: A, optional: true}]\n",                                  "not neither"                              },
+        {TURN "env: [{name: A, value: b, optional: true}]\n",                        "only a secret can be optional"            },
+        {TURN "env:\n  - {name: A, value: b}\n  - {name: B, secret: Bad/name}\n",
+         "line 4: env[1]: B: \"Bad/name\" is no name of a secret"                                                               },
+        {TURN "env: [{name: A, secret: \"..\"}]\n",                                  "no name of a secret"                      },
+        {TURN "env: [{name: A, secret: \"\"}]\n",                                    "no name of a secret"                      },
+        {TURN "env: [{name: STINT_A, secret: b}]\n",                                 "STINT_"                                   },
+        {TURN "scripts: [{name: a}]\n",                                              "line 2: scripts[0].command: it is missing"},
+        {TURN "scripts: [{command: [sh]}]\n",                                        "name"                                     },
+        {TURN "scripts: [{name: \"a b\", command: [sh]}]\n",                         "scripts[0].name"                          },
+        {TURN "scripts:\n- {name: a, command: [sh]}\n- {name: a, command: [sh]}\n",
+         "line 4: scripts[1].name: another script"                                                                              },
+        {TURN "scripts: [{name: a, command: [sh], run: later}]\n",
+         "scripts[0].run: \"later\" is none of these: start stop cron"                                                          },
+        {TURN "scripts: [{name: a, command: [sh], run: cron}]\n",                    "say when"                                 },
+        {TURN "scripts: [{name: a, command: [sh], cron: \"* * * * *\"}]\n",
+         "only a script with run"                                                                                               },
+        {TURN "scripts: [{name: a, command: [sh], run: stop, blocking: true}]\n",    "blocking"                                 },
+        {TURN "scripts: [{name: a, command: [sh], timeout: 1}]\n",                   "scripts[0].timeout"                       },
+        {TURN "scripts: [{name: a, command: [sh], tiemout: 1s}]\n",                  "tiemout"                                  },
+        {TURN "metadata: [{key: a}]\n",                                              "metadata[0].command: it is missing"       },
+        {TURN "metadata: [{key: a/b, command: [sh]}]\n",                             "metadata[0].key"                          },
+        {TURN "metadata: [{key: a, command: [sh], interval: 1ms}]\n",                "metadata[0].interval"                     },
+        {TURN "metadata: [{key: a, command: [sh]}, {key: a, command: [sh]}]\n",
+         "metadata[1].key: another one"                                                                                         },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct template *t = NULL;
+        struct errctx ctx = {0};
+        enum err e = template_parse(rows[i].yaml, strlen(rows[i].yaml), &t, &ctx);
+        if (e == ERR_OK) {
+            template_free(t);
+            fail_msg("%s is taken", rows[i].yaml);
+        }
+        assert_int_equal(e, ERR_CONFIG);
+        if (strstr(ctx.text, rows[i].says) == NULL || strstr(ctx.text, "template.yaml") == NULL)
+            fail_msg("%s: \"%s\" lacks \"%s\"", rows[i].yaml, ctx.text, rows[i].says);
+    }
+}
+
+/* ---- the commands' programs ---- */
 
 static void write_text(const char *dir, const char *name, const char *text, mode_t mode)
 {
@@ -201,13 +367,66 @@ static void the_program_must_be_there(void **state)
         write_text(dir, "template.yaml", yaml, 0644);
         scoped(template_freep) struct template *t = NULL;
         struct errctx ctx = {0};
-        enum err e = template_load(dir, &t, &ctx);
+        enum err e = template_load(dir, NULL, NULL, &t, &ctx);
         if ((e == ERR_OK) != (rows[i].becomes != NULL))
             fail_msg("%s: %s %s", rows[i].program, err_name(e), ctx.text);
         if (e == ERR_OK)
             assert_string_equal(t->command[0], rows[i].becomes);
         else
             assert_non_null(strstr(ctx.text, "is not there"));
+    }
+    struct errctx ctx;
+    assert_int_equal(file_remove_tree(AT_FDCWD, dir, &ctx), ERR_OK);
+}
+
+static void collect(void *arg, const char *sentence)
+{
+    char *all = arg;
+    size_t n = strlen(all);
+    snprintf(all + n, 1000 - n, "%s\n", sentence);
+}
+
+/* What a start script or a mount may bring is worth a word; what nothing can bring is refused. */
+static void programs_of_apps_and_scripts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *error, *warning; /* NULL: none */
+    } rows[] = {
+        {API "apps: [{slug: b, command: [run]}]\n",                                               NULL,                      NULL                     },
+        {API "apps: [{slug: b, command: [coder]}]\n",                                             NULL,                      NULL                     },
+        {API "apps: [{slug: b, command: [/opt/stint/bin/stint-agent]}]\n",                        NULL,                      NULL                     },
+        {API "apps: [{slug: b, command: [/opt/stint/bin/x]}]\n",                                  "apps[0].command",         NULL                     },
+        {API "apps: [{slug: b, command: [no-such]}]\n",                                           NULL,
+         "line 3: apps[0].command: \"no-such\" is not there now"                                                                                      },
+        {API "apps: [{slug: b, command: [/home/agent/.local/bin/x]}]\n",                          NULL,                      "not there now"          },
+        {API "apps: [{slug: b, command: [/opt/template/x]}]\n",                                   "line 3: apps[0].command", NULL                     },
+        {API "apps: [{slug: b, command: [bin/x]}]\n",                                             "apps[0].command",         NULL                     },
+        {API "apps: [{slug: b, command: [/mnt/tools/x]}]\n",                                      "apps[0].command",         NULL                     },
+        {API "mounts: [{name: a, to: /mnt/tools}]\napps: [{slug: b, command: [/mnt/tools/x]}]\n",
+         NULL,                                                                                                               "line 4: apps[0].command"},
+        {TURN "scripts: [{name: a, command: [/opt/template/x]}]\n",                               "scripts[0].command",      NULL                     },
+        {TURN "scripts: [{name: a, command: [no-such]}]\n",                                       NULL,                      "scripts[0].command"     },
+        {TURN "metadata: [{key: a, command: [/etc/passwd]}]\n",                                   "metadata[0].command",     NULL                     },
+        {"agentapi: {}\napp: {slug: a, command: [no-such]}\n",                                    NULL,                      "app.command"            },
+        {"command: [no-such]\nscripts: [{name: a, command: [sh]}]\n",                             NULL,                      "line 1: command:"       },
+        {"command: [no-such]\nscripts: [{name: a, run: stop, command: [sh]}]\n",                  "command",                 NULL                     },
+    };
+    char dir[] = "/tmp/stint-template-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    write_text(dir, "run", "#!/bin/sh\n", 0755);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char warnings[1000] = "";
+        write_text(dir, "template.yaml", rows[i].yaml, 0644);
+        scoped(template_freep) struct template *t = NULL;
+        struct errctx ctx = {0};
+        enum err e = template_load(dir, collect, warnings, &t, &ctx);
+        if ((e == ERR_OK) != (rows[i].error == NULL) ||
+            (e != ERR_OK && strstr(ctx.text, rows[i].error) == NULL))
+            fail_msg("%s: %s %s", rows[i].yaml, err_name(e), ctx.text);
+        if (rows[i].warning == NULL ? warnings[0] != '\0'
+                                    : strstr(warnings, rows[i].warning) == NULL)
+            fail_msg("%s: warned of \"%s\"", rows[i].yaml, warnings);
     }
     struct errctx ctx;
     assert_int_equal(file_remove_tree(AT_FDCWD, dir, &ctx), ERR_OK);
@@ -220,12 +439,12 @@ static void an_archive_without_template(void **state)
     assert_non_null(mkdtemp(dir));
     struct template *t;
     struct errctx ctx = {0};
-    assert_int_equal(template_load(dir, &t, &ctx), ERR_CONFIG);
+    assert_int_equal(template_load(dir, NULL, NULL, &t, &ctx), ERR_CONFIG);
     assert_non_null(strstr(ctx.text, "no template.yaml at its top"));
 
     /* A link to somewhere else is no template either. */
     assert_int_equal(symlinkat("/etc/passwd", open(dir, O_PATH), "template.yaml"), 0);
-    assert_int_not_equal(template_load(dir, &t, &ctx), ERR_OK);
+    assert_int_not_equal(template_load(dir, NULL, NULL, &t, &ctx), ERR_OK);
     assert_int_equal(file_remove_tree(AT_FDCWD, dir, &ctx), ERR_OK);
 }
 
@@ -236,7 +455,11 @@ int main(void)
         cmocka_unit_test(little_is_needed),
         cmocka_unit_test(bad_ones_are_refused_with_words),
         cmocka_unit_test(too_large_is_refused),
+        cmocka_unit_test(a_whole_agent_is_read),
+        cmocka_unit_test(what_is_not_said_of_agentapi),
+        cmocka_unit_test(bad_agents_are_refused_with_key_and_line),
         cmocka_unit_test(the_program_must_be_there),
+        cmocka_unit_test(programs_of_apps_and_scripts),
         cmocka_unit_test(an_archive_without_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
