@@ -23,7 +23,7 @@ ROOT = os.path.dirname(TESTS)
 sys.path.insert(0, TESTS)
 
 from lib import templates  # noqa: E402
-from lib.cluster import Build, Cluster, environment  # noqa: E402
+from lib.cluster import SANITIZER_ENVIRONMENT, Build, Cluster, environment  # noqa: E402
 from lib.servers import Postgres  # noqa: E402
 
 USERS = {"admin": "{owner}", "bob": "{member}", "carol": "{member}"}
@@ -146,6 +146,26 @@ def start_with_shell(cluster):
 @pytest.fixture
 def api(cluster):
     return cluster.api()
+
+
+@pytest.fixture
+def stint(cluster, tmp_path):
+    """stint("task", "list", …) -> CompletedProcess, with a home directory of the test's own."""
+
+    def run(*arguments, check=0, stdin="", token="admin", **environment):
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
+               "STINT_URL": cluster.gateway.url} | SANITIZER_ENVIRONMENT
+        if token:
+            env["STINT_TOKEN"] = cluster.session.tokens[token]
+        env |= environment
+        done = subprocess.run([cluster.session.build.program("stint"), *arguments], env=env, input=stdin,
+                              capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert "Sanitizer" not in done.stderr and "runtime error:" not in done.stderr, done.stderr
+        if check is not None:
+            assert done.returncode == check, f"{arguments}: {done}"
+        return done
+
+    return run
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,34 +4,10 @@
 import json
 import os
 import re
-import subprocess
-
-import pytest
 
 from lib import templates
-from lib.cluster import SANITIZER_ENVIRONMENT
 
 CLUSTER = dict(workers=1)
-
-
-@pytest.fixture
-def stint(cluster, tmp_path):
-    """stint("task", "list", …) -> CompletedProcess, with a home directory of the test's own."""
-
-    def run(*arguments, check=0, stdin="", token="admin", **environment):
-        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
-               "STINT_URL": cluster.gateway.url} | SANITIZER_ENVIRONMENT
-        if token:
-            env["STINT_TOKEN"] = cluster.session.tokens[token]
-        env |= environment
-        done = subprocess.run([cluster.session.build.program("stint"), *arguments], env=env, input=stdin,
-                              capture_output=True, text=True, timeout=60, cwd=tmp_path)
-        assert "Sanitizer" not in done.stderr and "runtime error:" not in done.stderr, done.stderr
-        if check is not None:
-            assert done.returncode == check, f"{arguments}: {done}"
-        return done
-
-    return run
 
 
 def test_a_task_on_the_command_line(cluster, stint):

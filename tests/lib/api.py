@@ -11,7 +11,7 @@ import requests
 from .wait import wait_until
 
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
-STABLE, EXPERIMENTAL = "/api/v2", "/api/experimental"
+STABLE, EXPERIMENTAL, OWN = "/api/v2", "/api/experimental", "/api/stint/v1"
 
 
 class Template:
@@ -91,13 +91,13 @@ class Api:
         version = self._version(version_id)
         return version if version["job"]["status"] in ("succeeded", "failed", "canceled") else None
 
-    def push_template(self, name, files):
+    def push_template(self, name, files, **fields):
         """`files`: a directory, or {path: text or bytes}.  Gives a Template that tasks can use."""
         version = self.import_version(pack(files))
         assert version["job"]["status"] == "succeeded", version
         template = self.post(
             f"/organizations/{self.organization_id()}/templates",
-            {"name": name, "template_version_id": version["id"]}, expect=201).json()
+            {"name": name, "template_version_id": version["id"]} | fields, expect=201).json()
         return Template(name, template["id"], version["id"], version["file_id"])
 
     # ---- tasks
@@ -142,6 +142,24 @@ class Api:
     def remove(self, task, expect=202):
         return self.delete(f"/tasks/me/{_id(task)}", expect=expect)
 
+    # ---- messages that wait
+
+    def queue(self, task, content, expect=201):
+        """Leave a message for the task's app; gives it as the answer shows it."""
+        response = self.post(f"/tasks/{_id(task)}/messages", {"content": content}, prefix=OWN,
+                             expect=expect)
+        return response.json() if response.status_code == 201 else response
+
+    def messages(self, task):
+        return self.get(f"/tasks/{_id(task)}/messages", prefix=OWN, expect=200).json()["messages"]
+
+    def message_states(self, task):
+        """{content: state}"""
+        return {m["content"]: m["state"] for m in self.messages(task)}
+
+    def unsend(self, task, message, expect=204):
+        return self.delete(f"/tasks/{_id(task)}/messages/{_id(message)}", prefix=OWN, expect=expect)
+
     # ---- waiting
 
     def wait_status(self, task, *statuses, deadline=30):
@@ -152,6 +170,13 @@ class Api:
         return self._wait(
             task, lambda t: t["status"] == "active" and (t["current_state"] or {}).get("state") in states,
             "active and " + "/".join(states), deadline)
+
+    def wait_messages_over(self, task, deadline=30):
+        """Until no message waits any more; gives {content: state}."""
+        return wait_until(
+            lambda: (lambda s: s if "queued" not in s.values() else None)(self.message_states(task)),
+            f"no message waits for task {_id(task)}", deadline, interval=0.1,
+            say=lambda: self.message_states(task))
 
     def wait_complete(self, task, deadline=30):
         return self.wait_state(task, "complete", deadline=deadline)
@@ -188,6 +213,16 @@ def pack(files):
                 entry.mode = 0o755 if data.startswith(b"#!") else 0o644
                 tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()
+
+
+def problem_of(response):
+    """The detail of an error of Stint's own routes, checked for its shape (RFC 9457)."""
+    assert response.headers["Content-Type"].split(";")[0] == "application/problem+json", response.headers
+    body = response.json()
+    assert {"type", "title", "status", "detail"} <= set(body), body
+    assert body["status"] == response.status_code, body
+    assert isinstance(body["title"], str) and body["title"], body
+    return body["detail"]
 
 
 def message_of(response):
