@@ -94,10 +94,10 @@ static void a_secret_that_cannot_be_used_fails_for_good(void **state)
         unsigned mode;
         const char *says;
     } rows[] = {
-        {NULL,         0,    "needs the secret \"api-key\", which is not in the worker's secrets_dir"},
-        {VALUE,        0644, "secret api-key"                                                        },
-        {VALUE,        0640, "chmod 600"                                                             },
-        {"\xff" VALUE, 0600, "not UTF-8"                                                             },
+        {NULL,   0,    "\"api-key\", which is not in the worker's secrets_dir"},
+        {VALUE,  0644, "secret api-key"                                       },
+        {VALUE,  0640, "chmod 600"                                            },
+        {"\xff", 0600, "not UTF-8"                                            },
     };
     fixture_template(&f, WITH_KEY);
     for (unsigned i = 0; i < COUNT(rows); i++) {

@@ -12,6 +12,8 @@
 
 static const struct uuid ann = {{1}}, bob = {{2}}, letter = {{9}};
 static int call_a, call_b;
+static const struct session_manner at_once, when_stable = {.when_stable = true},
+                                            withdraw = {.withdraw = true};
 
 static void known_by_its_number(void **state)
 {
@@ -37,12 +39,13 @@ static void hello_again_ends_the_old_session(void **state)
     struct session *s = session_open(&set, &ann, 7, 3, 0, &held);
     session_hold(&set, s, &call_a, 0, &held);
     assert_null(held);
-    session_add_message(s, &letter, "hi", 0);
+    session_add_message(s, &letter, "hi", at_once, 0);
+    session_message_sent(session_find_message(s, &letter), 5);
     s = session_open(&set, &ann, 8, 2, 10, &held);
     assert_ptr_equal(held, &call_a);
     assert_null(session_find(&set, &ann, 7, 10));
-    assert_int_equal(s->watermark, 3);                 /* never back */
-    assert_non_null(session_find_message(s, &letter)); /* still to be delivered */
+    assert_int_equal(s->watermark, 3);    /* never back */
+    assert_true(session_has_mail(s, 10)); /* the agent may have lost what it had */
     session_set_done(&set);
 }
 
@@ -98,17 +101,59 @@ static void messages_are_due_until_answered(void **state)
     session_set_init(&set);
     struct session *s = session_open(&set, &ann, 1, 0, 0, &held);
     assert_false(session_has_mail(s, 0));
-    assert_true(session_add_message(s, &letter, "hi", 0));
-    assert_false(session_add_message(s, &letter, "hi", 0)); /* twice is once */
+    assert_true(session_add_message(s, &letter, "hi", at_once, 0));
+    assert_false(session_add_message(s, &letter, "hi", at_once, 0)); /* twice is once */
     assert_true(session_has_mail(s, 0));
     struct session_message *m = session_find_message(s, &letter);
-    m->sent_ms = 100;
+    session_message_sent(m, 100);
     assert_false(session_has_mail(s, 2099));
     assert_true(session_has_mail(s, 2100)); /* perhaps it was lost */
     assert_false(session_message_is_old(m, 9999));
     assert_true(session_message_is_old(m, 10000));
     session_drop_message(m);
     assert_false(session_has_mail(s, 5000));
+    session_set_done(&set);
+}
+
+static void one_that_waits_does_not_grow_old_and_comes_less_and_less_often(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 1, 0, 0, &held);
+    assert_true(session_add_message(s, &letter, "hi", when_stable, 0));
+    struct session_message *m = session_find_message(s, &letter);
+    int64_t now_ms = 0;
+    int n = 0;
+    for (; now_ms < 3600 * 1000; now_ms += 100) {
+        assert_false(session_message_is_old(m, now_ms));
+        if (!session_message_is_due(m, now_ms))
+            continue;
+        session_message_sent(m, now_ms);
+        n++;
+    }
+    assert_in_range(n, 60, 70);
+    s = session_open(&set, &ann, 2, 0, now_ms, &held);
+    assert_true(session_has_mail(s, now_ms)); /* another life of the agent: at once */
+    session_set_done(&set);
+}
+
+static void one_that_takes_back_takes_the_place_of_the_other(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    struct session *s = session_open(&set, &ann, 1, 0, 0, &held);
+    assert_true(session_add_message(s, &letter, "hi", when_stable, 0));
+    session_message_sent(session_find_message(s, &letter), 0);
+    assert_true(session_add_message(s, &letter, "", withdraw, 10));
+    assert_true(session_has_mail(s, 10));
+    assert_true(session_find_message(s, &letter)->manner.withdraw);
+    assert_false(session_add_message(s, &letter, "", withdraw, 20));
+    assert_false(session_add_message(s, &letter, "hi", when_stable, 30)); /* a late one */
+    assert_true(session_message_is_old(session_find_message(s, &letter), 10010));
     session_set_done(&set);
 }
 
@@ -120,6 +165,8 @@ int main(void)
         cmocka_unit_test(silence_ends_it),
         cmocka_unit_test(polls_wait_in_turn),
         cmocka_unit_test(messages_are_due_until_answered),
+        cmocka_unit_test(one_that_waits_does_not_grow_old_and_comes_less_and_less_often),
+        cmocka_unit_test(one_that_takes_back_takes_the_place_of_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,73 +250,106 @@ static void what_is_not_said_of_agentapi(void **state)
 static void bad_agents_are_refused_with_key_and_line(void **state)
 {
     (void)state;
-    static const struct {
-        const char *yaml, *says;
-    } rows[] = {
-        {TURN API,                                                                   "line 2: agentapi: prompts go either"      },
-        {"agentapi: {}\n",                                                           "line 1: agentapi: it needs an app"        },
-        {"\nagentapi: {port: 80}\napp: {slug: a}\n",                                 "line 2: agentapi.port: 80"                },
-        {"agentapi: {port: x}\napp: {slug: a}\n",                                    "agentapi.port: \"x\" is not a number"     },
-        {"agentapi: {port: 65536}\napp: {slug: a}\n",                                "agentapi.port"                            },
-        {"agentapi: {prompt: maybe}\napp: {slug: a}\n",
-         "agentapi.prompt: \"maybe\" is none of these: send none"                                                               },
-        {"agentapi: {enable_state_persistence: x}\napp: {slug: a}\n",                "enable_state_persistence"                 },
-        {"agentapi: {ports: 1}\napp: {slug: a}\n",                                   "ports"                                    },
-        {TURN "app: {slug: a, command: [sh]}\n",                                     "line 2: app.command"                      },
-        {API "apps:\n  - {slug: b}\n  - {slug: a}\n",                                "line 5: apps[1].slug: another app"        },
-        {API "apps: [{slug: b}, {slug: b}]\n",                                       "apps[1].slug: another app"                },
-        {API "apps: [{slug: B}]\n",                                                  "line 3: apps[0].slug"                     },
-        {API "apps: [{slug: b, command: []}]\n",                                     "apps[0].command: it is empty"             },
-        {API "apps: [{slug: b, command: [sh], restart: often}]\n",
-         "apps[0].restart: \"often\" is none of these"                                                                          },
-        {API "apps: [{slug: b, restart: always}]\n",                                 "nothing to restart"                       },
-        {API "apps: [{slug: b, url: javascript:x}]\n",                               "apps[0].url"                              },
-        {API "apps: [{slug: b, health: {}}]\n",                                      "url"                                      },
-        {API "apps: [{slug: b, health: {url: localhost}}]\n",                        "apps[0].health.url"                       },
-        {API "apps:\n- slug: b\n  health:\n    url: http://x\n    interval: 10ms\n",
-         "line 7: apps[0].health.interval"                                                                                      },
-        {API "apps: [{slug: b, health: {url: \"http://x\", threshold: 0}}]\n",       "health.threshold"                         },
-        {API "apps: [{slug: b, command: [sh], env: [{name: A, secret: b}]}]\n",
-         "apps[0].env[0]: A: an app has no secrets of its own"                                                                  },
-        {API "apps: [{slug: b, command: [sh], dir: x}]\n",                           "apps[0].dir"                              },
-        {TURN "env: [{name: A, value: b, secret: c}]\n",                             "not both"                                 },
-        {TURN "env: [{name: A, optional: true}]\n",                                  "not neither"                              },
-        {TURN "env: [{name: A, value: b, optional: true}]\n",                        "only a secret can be optional"            },
-        {TURN "env:\n  - {name: A, value: b}\n  - {name: B, secret: Bad/name}\n",
-         "line 4: env[1]: B: \"Bad/name\" is no name of a secret"                                                               },
-        {TURN "env: [{name: A, secret: \"..\"}]\n",                                  "no name of a secret"                      },
-        {TURN "env: [{name: A, secret: \"\"}]\n",                                    "no name of a secret"                      },
-        {TURN "env: [{name: STINT_A, secret: b}]\n",                                 "STINT_"                                   },
-        {TURN "scripts: [{name: a}]\n",                                              "line 2: scripts[0].command: it is missing"},
-        {TURN "scripts: [{command: [sh]}]\n",                                        "name"                                     },
-        {TURN "scripts: [{name: \"a b\", command: [sh]}]\n",                         "scripts[0].name"                          },
-        {TURN "scripts:\n- {name: a, command: [sh]}\n- {name: a, command: [sh]}\n",
-         "line 4: scripts[1].name: another script"                                                                              },
-        {TURN "scripts: [{name: a, command: [sh], run: later}]\n",
-         "scripts[0].run: \"later\" is none of these: start stop cron"                                                          },
-        {TURN "scripts: [{name: a, command: [sh], run: cron}]\n",                    "say when"                                 },
-        {TURN "scripts: [{name: a, command: [sh], cron: \"* * * * *\"}]\n",
-         "only a script with run"                                                                                               },
-        {TURN "scripts: [{name: a, command: [sh], run: stop, blocking: true}]\n",    "blocking"                                 },
-        {TURN "scripts: [{name: a, command: [sh], timeout: 1}]\n",                   "scripts[0].timeout"                       },
-        {TURN "scripts: [{name: a, command: [sh], tiemout: 1s}]\n",                  "tiemout"                                  },
-        {TURN "metadata: [{key: a}]\n",                                              "metadata[0].command: it is missing"       },
-        {TURN "metadata: [{key: a/b, command: [sh]}]\n",                             "metadata[0].key"                          },
-        {TURN "metadata: [{key: a, command: [sh], interval: 1ms}]\n",                "metadata[0].interval"                     },
-        {TURN "metadata: [{key: a, command: [sh]}, {key: a, command: [sh]}]\n",
-         "metadata[1].key: another one"                                                                                         },
+    /* What is wrong, and the words for it. */
+    static const char *const rows[] = {
+        TURN API,
+        "line 2: agentapi: prompts go either",
+        "agentapi: {}\n",
+        "line 1: agentapi: it needs an app",
+        "\nagentapi: {port: 80}\napp: {slug: a}\n",
+        "line 2: agentapi.port: 80",
+        "agentapi: {port: x}\napp: {slug: a}\n",
+        "agentapi.port: \"x\" is not a number",
+        "agentapi: {port: 65536}\napp: {slug: a}\n",
+        "agentapi.port",
+        "agentapi: {prompt: maybe}\napp: {slug: a}\n",
+        "agentapi.prompt: \"maybe\" is none of these: send none",
+        "agentapi: {enable_state_persistence: x}\napp: {slug: a}\n",
+        "enable_state_persistence",
+        "agentapi: {ports: 1}\napp: {slug: a}\n",
+        "ports",
+        TURN "app: {slug: a, command: [sh]}\n",
+        "line 2: app.command",
+        API "apps:\n - {slug: b}\n - {slug: a}\n",
+        "line 5: apps[1].slug: another app",
+        API "apps: [{slug: b}, {slug: b}]\n",
+        "apps[1].slug: another app",
+        API "apps: [{slug: B}]\n",
+        "line 3: apps[0].slug",
+        API "apps: [{slug: b, command: []}]\n",
+        "apps[0].command: it is empty",
+        API "apps: [{slug: b, command: [sh], restart: often}]\n",
+        "apps[0].restart: \"often\" is none of these",
+        API "apps: [{slug: b, restart: always}]\n",
+        "nothing to restart",
+        API "apps: [{slug: b, url: javascript:x}]\n",
+        "apps[0].url",
+        API "apps: [{slug: b, health: {}}]\n",
+        "url",
+        API "apps: [{slug: b, health: {url: localhost}}]\n",
+        "apps[0].health.url",
+        API "apps:\n- slug: b\n  health:\n    url: http://x\n    interval: 10ms\n",
+        "line 7: apps[0].health.interval",
+        API "apps: [{slug: b, health: {url: \"http://x\", threshold: 0}}]\n",
+        "health.threshold",
+        API "apps: [{slug: b, command: [sh], env: [{name: A, secret: b}]}]\n",
+        "apps[0].env[0]: A: an app has no secrets of its own",
+        API "apps: [{slug: b, command: [sh], dir: x}]\n",
+        "apps[0].dir",
+        TURN "env: [{name: A, value: b, secret: c}]\n",
+        "not both",
+        TURN "env: [{name: A, optional: true}]\n",
+        "not neither",
+        TURN "env: [{name: A, value: b, optional: true}]\n",
+        "only a secret can be optional",
+        TURN "env:\n - {name: A, value: b}\n - {name: B, secret: Bad/name}\n",
+        "line 4: env[1]: B: \"Bad/name\" is no name of a secret",
+        TURN "env: [{name: A, secret: \"..\"}]\n",
+        "no name of a secret",
+        TURN "env: [{name: A, secret: \"\"}]\n",
+        "no name of a secret",
+        TURN "env: [{name: STINT_A, secret: b}]\n",
+        "STINT_",
+        TURN "scripts: [{name: a}]\n",
+        "line 2: scripts[0].command: it is missing",
+        TURN "scripts: [{command: [sh]}]\n",
+        "name",
+        TURN "scripts: [{name: \"a b\", command: [sh]}]\n",
+        "scripts[0].name",
+        TURN "scripts:\n- {name: a, command: [sh]}\n- {name: a, command: [sh]}\n",
+        "line 4: scripts[1].name: another script",
+        TURN "scripts: [{name: a, command: [sh], run: later}]\n",
+        "scripts[0].run: \"later\" is none of these: start stop cron",
+        TURN "scripts: [{name: a, command: [sh], run: cron}]\n",
+        "say when",
+        TURN "scripts: [{name: a, command: [sh], cron: \"* * * * *\"}]\n",
+        "only a script with run",
+        TURN "scripts: [{name: a, command: [sh], run: stop, blocking: true}]\n",
+        "blocking",
+        TURN "scripts: [{name: a, command: [sh], timeout: 1}]\n",
+        "scripts[0].timeout",
+        TURN "scripts: [{name: a, command: [sh], tiemout: 1s}]\n",
+        "tiemout",
+        TURN "metadata: [{key: a}]\n",
+        "metadata[0].command: it is missing",
+        TURN "metadata: [{key: a/b, command: [sh]}]\n",
+        "metadata[0].key",
+        TURN "metadata: [{key: a, command: [sh], interval: 1ms}]\n",
+        "metadata[0].interval",
+        TURN "metadata: [{key: a, command: [sh]}, {key: a, command: [sh]}]\n",
+        "metadata[1].key: another one",
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(rows); i += 2) {
         struct template *t = NULL;
         struct errctx ctx = {0};
-        enum err e = template_parse(rows[i].yaml, strlen(rows[i].yaml), &t, &ctx);
+        enum err e = template_parse(rows[i], strlen(rows[i]), &t, &ctx);
         if (e == ERR_OK) {
             template_free(t);
-            fail_msg("%s is taken", rows[i].yaml);
+            fail_msg("%s is taken", rows[i]);
         }
         assert_int_equal(e, ERR_CONFIG);
-        if (strstr(ctx.text, rows[i].says) == NULL || strstr(ctx.text, "template.yaml") == NULL)
-            fail_msg("%s: \"%s\" lacks \"%s\"", rows[i].yaml, ctx.text, rows[i].says);
+        if (strstr(ctx.text, rows[i + 1]) == NULL || strstr(ctx.text, "template.yaml") == NULL)
+            fail_msg("%s: \"%s\" lacks \"%s\"", rows[i], ctx.text, rows[i + 1]);
     }
 }
 
@@ -390,43 +423,71 @@ static void collect(void *arg, const char *sentence)
 static void programs_of_apps_and_scripts(void **state)
 {
     (void)state;
-    static const struct {
-        const char *yaml, *error, *warning; /* NULL: none */
-    } rows[] = {
-        {API "apps: [{slug: b, command: [run]}]\n",                                               NULL,                      NULL                     },
-        {API "apps: [{slug: b, command: [coder]}]\n",                                             NULL,                      NULL                     },
-        {API "apps: [{slug: b, command: [/opt/stint/bin/stint-agent]}]\n",                        NULL,                      NULL                     },
-        {API "apps: [{slug: b, command: [/opt/stint/bin/x]}]\n",                                  "apps[0].command",         NULL                     },
-        {API "apps: [{slug: b, command: [no-such]}]\n",                                           NULL,
-         "line 3: apps[0].command: \"no-such\" is not there now"                                                                                      },
-        {API "apps: [{slug: b, command: [/home/agent/.local/bin/x]}]\n",                          NULL,                      "not there now"          },
-        {API "apps: [{slug: b, command: [/opt/template/x]}]\n",                                   "line 3: apps[0].command", NULL                     },
-        {API "apps: [{slug: b, command: [bin/x]}]\n",                                             "apps[0].command",         NULL                     },
-        {API "apps: [{slug: b, command: [/mnt/tools/x]}]\n",                                      "apps[0].command",         NULL                     },
-        {API "mounts: [{name: a, to: /mnt/tools}]\napps: [{slug: b, command: [/mnt/tools/x]}]\n",
-         NULL,                                                                                                               "line 4: apps[0].command"},
-        {TURN "scripts: [{name: a, command: [/opt/template/x]}]\n",                               "scripts[0].command",      NULL                     },
-        {TURN "scripts: [{name: a, command: [no-such]}]\n",                                       NULL,                      "scripts[0].command"     },
-        {TURN "metadata: [{key: a, command: [/etc/passwd]}]\n",                                   "metadata[0].command",     NULL                     },
-        {"agentapi: {}\napp: {slug: a, command: [no-such]}\n",                                    NULL,                      "app.command"            },
-        {"command: [no-such]\nscripts: [{name: a, command: [sh]}]\n",                             NULL,                      "line 1: command:"       },
-        {"command: [no-such]\nscripts: [{name: a, run: stop, command: [sh]}]\n",                  "command",                 NULL                     },
+    /* A template, the error, the warning (NULL: none). */
+    static const char *const rows[] = {
+        API "apps: [{slug: b, command: [run]}]\n",
+        NULL,
+        NULL,
+        API "apps: [{slug: b, command: [coder]}]\n",
+        NULL,
+        NULL,
+        API "apps: [{slug: b, command: [/opt/stint/bin/stint-agent]}]\n",
+        NULL,
+        NULL,
+        API "apps: [{slug: b, command: [/opt/stint/bin/x]}]\n",
+        "apps[0].command",
+        NULL,
+        API "apps: [{slug: b, command: [no-such]}]\n",
+        NULL,
+        "line 3: apps[0].command: \"no-such\" is not there now",
+        API "apps: [{slug: b, command: [/home/agent/.local/bin/x]}]\n",
+        NULL,
+        "not there now",
+        API "apps: [{slug: b, command: [/opt/template/x]}]\n",
+        "line 3: apps[0].command",
+        NULL,
+        API "apps: [{slug: b, command: [bin/x]}]\n",
+        "apps[0].command",
+        NULL,
+        API "apps: [{slug: b, command: [/mnt/tools/x]}]\n",
+        "apps[0].command",
+        NULL,
+        API "mounts: [{name: a, to: /mnt/tools}]\napps: [{slug: b, command: [/mnt/tools/x]}]\n",
+        NULL,
+        "line 4: apps[0].command",
+        TURN "scripts: [{name: a, command: [/opt/template/x]}]\n",
+        "scripts[0].command",
+        NULL,
+        TURN "scripts: [{name: a, command: [no-such]}]\n",
+        NULL,
+        "scripts[0].command",
+        TURN "metadata: [{key: a, command: [/etc/passwd]}]\n",
+        "metadata[0].command",
+        NULL,
+        "agentapi: {}\napp: {slug: a, command: [no-such]}\n",
+        NULL,
+        "app.command",
+        "command: [no-such]\nscripts: [{name: a, command: [sh]}]\n",
+        NULL,
+        "line 1: command:",
+        "command: [no-such]\nscripts: [{name: a, run: stop, command: [sh]}]\n",
+        "command",
+        NULL,
     };
     char dir[] = "/tmp/stint-template-XXXXXX";
     assert_non_null(mkdtemp(dir));
     write_text(dir, "run", "#!/bin/sh\n", 0755);
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(rows); i += 3) {
         char warnings[1000] = "";
-        write_text(dir, "template.yaml", rows[i].yaml, 0644);
+        write_text(dir, "template.yaml", rows[i], 0644);
         scoped(template_freep) struct template *t = NULL;
         struct errctx ctx = {0};
         enum err e = template_load(dir, collect, warnings, &t, &ctx);
-        if ((e == ERR_OK) != (rows[i].error == NULL) ||
-            (e != ERR_OK && strstr(ctx.text, rows[i].error) == NULL))
-            fail_msg("%s: %s %s", rows[i].yaml, err_name(e), ctx.text);
-        if (rows[i].warning == NULL ? warnings[0] != '\0'
-                                    : strstr(warnings, rows[i].warning) == NULL)
-            fail_msg("%s: warned of \"%s\"", rows[i].yaml, warnings);
+        if ((e == ERR_OK) != (rows[i + 1] == NULL) ||
+            (e != ERR_OK && strstr(ctx.text, rows[i + 1]) == NULL))
+            fail_msg("%s: %s %s", rows[i], err_name(e), ctx.text);
+        if (rows[i + 2] == NULL ? warnings[0] != '\0' : strstr(warnings, rows[i + 2]) == NULL)
+            fail_msg("%s: warned of \"%s\"", rows[i], warnings);
     }
     struct errctx ctx;
     assert_int_equal(file_remove_tree(AT_FDCWD, dir, &ctx), ERR_OK);
