@@ -57,6 +57,7 @@ struct session *session_open(struct session_set *set, const struct uuid *agent_i
     s->id = id;
     s->watermark = watermark > s->watermark ? watermark : s->watermark;
     s->seen_ms = now_ms;
+    list_for(it, &s->messages) container_of(it, struct session_message, node)->sent_ms = INT64_MIN;
     forget_closed(set, agent_id);
     return s;
 }
@@ -124,18 +125,33 @@ struct session_message *session_find_message(struct session *s, const struct uui
     return NULL;
 }
 
-bool session_add_message(
-    struct session *s, const struct uuid *send_id, const char *content, int64_t now_ms)
+bool session_add_message(struct session *s, const struct uuid *send_id, const char *content,
+    struct session_manner manner, int64_t now_ms)
 {
-    if (session_find_message(s, send_id) != NULL)
+    struct session_message *there = session_find_message(s, send_id);
+    if (there != NULL && (there->manner.withdraw || !manner.withdraw))
         return false;
+    if (there != NULL)
+        session_drop_message(there);
     struct session_message *m = mem_alloc(sizeof(*m));
     m->send_id = *send_id;
+    m->manner = manner;
     m->content = mem_strdup(content);
     m->since_ms = now_ms;
     m->sent_ms = INT64_MIN;
+    m->again_ms = SESSION_MESSAGE_AGAIN_MS;
     list_append(&s->messages, &m->node);
     return true;
+}
+
+/* The agent may keep one for hours: it need not come again every other second. */
+void session_message_sent(struct session_message *m, int64_t now_ms)
+{
+    if (m->manner.when_stable && m->sent_ms != INT64_MIN)
+        m->again_ms *= 2;
+    if (m->again_ms > SESSION_MESSAGE_AGAIN_MS_MAX)
+        m->again_ms = SESSION_MESSAGE_AGAIN_MS_MAX;
+    m->sent_ms = now_ms;
 }
 
 void session_drop_message(struct session_message *m)
@@ -147,12 +163,12 @@ void session_drop_message(struct session_message *m)
 
 bool session_message_is_due(const struct session_message *m, int64_t now_ms)
 {
-    return m->sent_ms == INT64_MIN || now_ms - m->sent_ms >= SESSION_MESSAGE_AGAIN_MS;
+    return m->sent_ms == INT64_MIN || now_ms - m->sent_ms >= m->again_ms;
 }
 
 bool session_message_is_old(const struct session_message *m, int64_t now_ms)
 {
-    return now_ms - m->since_ms >= SESSION_MESSAGE_MS;
+    return !m->manner.when_stable && now_ms - m->since_ms >= SESSION_MESSAGE_MS;
 }
 
 bool session_has_mail(const struct session *s, int64_t now_ms)

@@ -17,16 +17,25 @@
 #define SESSION_HOLD_MS    1000
 #define SESSION_SILENCE_MS 5000
 /* A message that was handed over and not answered is handed over again; the agent knows its id. */
-#define SESSION_MESSAGE_AGAIN_MS 2000
-/* After that long it counts as not delivered. */
+#define SESSION_MESSAGE_AGAIN_MS     2000
+#define SESSION_MESSAGE_AGAIN_MS_MAX 60000
+/* After that long it counts as not delivered, unless it is one that waits for its app. */
 #define SESSION_MESSAGE_MS 10000
+
+/* How a message is meant (AgentMessage). */
+struct session_manner {
+    bool when_stable; /* the agent keeps it until the app can take it, however long that is */
+    bool withdraw;    /* takes back one that was to wait; has no content */
+};
 
 struct session_message {
     struct list node;
     struct uuid send_id;
+    struct session_manner manner;
     char *content;
     int64_t since_ms;
-    int64_t sent_ms; /* INT64_MIN: not yet */
+    int64_t sent_ms;  /* INT64_MIN: not yet */
+    int64_t again_ms; /* it is handed over again after that long */
 };
 
 struct session {
@@ -50,7 +59,8 @@ void session_set_init(struct session_set *set);
 /* Held polls are forgotten. */
 void session_set_done(struct session_set *set);
 
-/* A session for this agent; an earlier one ends, and its held poll is handed out in *ret_held. */
+/* A session for this agent; an earlier one ends, and its held poll is handed out in *ret_held.
+ * What was handed over in that one is handed over again. */
 struct session *session_open(struct session_set *set, const struct uuid *agent_id, uint64_t id,
     uint64_t watermark, int64_t now_ms, void **ret_held);
 /* NULL unless the agent has this very session; notes that it has been heard of. */
@@ -68,9 +78,11 @@ void *session_unhold(struct session *s);
 /* The session whose poll has waited long enough, NULL when none has. */
 struct session *session_held_due(struct session_set *set, int64_t now_ms);
 
-/* False when it is there already. */
-bool session_add_message(
-    struct session *s, const struct uuid *send_id, const char *content, int64_t now_ms);
+/* False when it is there already.  One that takes back takes the place of the one it means. */
+bool session_add_message(struct session *s, const struct uuid *send_id, const char *content,
+    struct session_manner manner, int64_t now_ms);
+/* It goes out now. */
+void session_message_sent(struct session_message *m, int64_t now_ms);
 struct session_message *session_find_message(struct session *s, const struct uuid *send_id);
 void session_drop_message(struct session_message *m);
 /* Is there one to hand over now? */

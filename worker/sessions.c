@@ -77,12 +77,14 @@ static void deliver(struct session *s, struct bus_call *call)
         struct session_message *m = container_of(it, struct session_message, node);
         if (!session_message_is_due(m, now_ms))
             continue;
-        m->sent_ms = now_ms;
+        session_message_sent(m, now_ms);
         Stint__V1__AgentMessage *out = vec_push(&messages);
         stint__v1__agent_message__init(out);
         out->agent_id = wire_uuid(&s->agent_id);
         out->send_id = wire_uuid(&m->send_id);
         out->content = m->content;
+        out->when_stable = m->manner.when_stable;
+        out->withdraw = m->manner.withdraw;
     }
     for (size_t i = 0; i < messages.n; i++)
         *vec_push(&pointers) = &messages.v[i];
@@ -307,7 +309,8 @@ void sessions_message(struct sessions *s, const Stint__V1__AgentMessage *m)
         send_result(s, &send_id, REFUSAL_APP_UNREACHABLE, "The agent is not connected.");
         return;
     }
-    if (session_add_message(session, &send_id, m->content, clock_mono_ms()))
+    struct session_manner manner = {m->when_stable, m->withdraw};
+    if (session_add_message(session, &send_id, m->content, manner, clock_mono_ms()))
         deliver_if_held(session);
 }
 
@@ -361,7 +364,7 @@ static void drop_old_messages(struct sessions *s, struct session *session, int64
     {
         struct session_message *m = container_of(it, struct session_message, node);
         if (!session_message_is_old(m, now_ms))
-            return;
+            continue;
         send_result(
             s, &m->send_id, REFUSAL_APP_UNREACHABLE, "The agent did not take the message in time.");
         session_drop_message(m);
