@@ -142,6 +142,23 @@ class Api:
     def remove(self, task, expect=202):
         return self.delete(f"/tasks/me/{_id(task)}", expect=expect)
 
+    # ---- the task's agent
+
+    def agent(self, task):
+        """What Stint's own route tells of the newest agent: life cycle, apps, metadata."""
+        return self.get(f"/tasks/{_id(task)}/agent", prefix=OWN, expect=200).json()
+
+    def app(self, task, slug):
+        return next(app for app in self.agent(task)["apps"] if app["slug"] == slug)
+
+    def agent_logs(self, task, agent_id=None):
+        """[(source, level, line)] of scripts and apps."""
+        agent_id = agent_id or self.agent(task)["id"]
+        lines = self.get(f"/workspaceagents/{agent_id}/logs", expect=200).json()
+        ids = [line["id"] for line in lines]
+        assert ids == sorted(set(ids)), ids
+        return [(line["source"], line["level"], line["output"]) for line in lines]
+
     # ---- messages that wait
 
     def queue(self, task, content, expect=201):
@@ -170,6 +187,23 @@ class Api:
         return self._wait(
             task, lambda t: t["status"] == "active" and (t["current_state"] or {}).get("state") in states,
             "active and " + "/".join(states), deadline)
+
+    def wait_agent(self, task, is_it, what, deadline=30):
+        """Until is_it(agent) is true; gives the agent."""
+        return wait_until(lambda: (lambda a: a if is_it(a) else None)(self.agent(task)), what, deadline,
+                          interval=0.05, say=lambda: self.agent(task))
+
+    def wait_lifecycle(self, task, *states, deadline=30):
+        return self.wait_agent(task, lambda a: a["lifecycle"] in states, "/".join(states), deadline)
+
+    def wait_health(self, task, slug, *healths, deadline=30):
+        wait_until(lambda: self.app(task, slug)["health"] in healths, f"{slug} is {'/'.join(healths)}",
+                   deadline, interval=0.05, say=lambda: self.app(task, slug))
+
+    def wait_agent_log(self, task, source, text, deadline=30, agent_id=None):
+        wait_until(lambda: any(s == source and text in line for s, _, line in self.agent_logs(task, agent_id)),
+                   f"{source} logs {text!r}", deadline, interval=0.1,
+                   say=lambda: self.agent_logs(task, agent_id))
 
     def wait_messages_over(self, task, deadline=30):
         """Until no message waits any more; gives {content: state}."""

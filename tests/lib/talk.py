@@ -41,6 +41,10 @@ def touch(cluster, task, name, text=""):
     os.rename(path + ".new", path)
 
 
+def exists(cluster, task, name):
+    return os.path.exists(cluster.home(task, name))
+
+
 def remove(cluster, task, name):
     os.unlink(cluster.home(task, name))
 

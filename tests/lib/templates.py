@@ -32,7 +32,7 @@ def fake(app=None, agentapi=None, **keys):
 
 
 def _with_agentapi(slug, command, agentapi, app, keys):
-    health = {"url": "http://localhost:${AGENTAPI_PORT}/status", "interval": "300ms", "threshold": 3}
+    health = {"url": "http://localhost:${AGENTAPI_PORT}/status", "interval": "1s", "threshold": 2}
     app = {"slug": slug, "display_name": slug.title(), "command": command, "restart": "on-failure",
            "health": health} | (app or {})
     yaml = {"name": "test", "agentapi": agentapi, "grace": "5s", "app": app} | keys
