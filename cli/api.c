@@ -86,7 +86,7 @@ static char *clean(const char *text)
 static void add_details(struct cli *cli, const json_t *answer)
 {
     const char *detail = table_string(answer, "detail");
-    if (detail[0] != '\0') {
+    if (detail[0] != '\0' && strcmp(detail, table_string(answer, "title")) != 0) {
         scoped_free char *text = clean(detail);
         cli_detail(cli, "%s", text);
     }

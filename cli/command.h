@@ -102,8 +102,9 @@ extern const struct command stint_root;
 extern const struct command login_command, logout_command, whoami_command;
 extern const struct command task_create_command, task_list_command, task_status_command;
 extern const struct command task_watch_command, task_logs_command, task_send_command;
+extern const struct command task_messages_command, task_unsend_command;
 extern const struct command task_pause_command, task_resume_command, task_delete_command;
-extern const struct command template_push_command, template_list_command;
+extern const struct command template_push_command, template_list_command, template_edit_command;
 extern const struct command version_command, completion_command;
 
 #endif

@@ -81,6 +81,14 @@ static void add_age(struct strbuf *out, const char *text)
     strbuf_addstr(out, " ago");
 }
 
+static void add_duration_ms(struct strbuf *out, const json_t *value)
+{
+    if (json_integer_value(value) > 0)
+        table_add_duration(out, json_integer_value(value) / 1000);
+    else if (json_is_integer(value))
+        strbuf_addstr(out, "never");
+}
+
 static void add_value(struct strbuf *out, const json_t *value)
 {
     if (json_is_string(value))
@@ -100,6 +108,8 @@ void table_add_cell(struct strbuf *out, const struct column *column, const json_
 {
     if (column->kind == COLUMN_AGE)
         add_age(out, table_string(row, column->path));
+    else if (column->kind == COLUMN_DURATION_MS)
+        add_duration_ms(out, table_member(row, column->path));
     else if (column->kind == COLUMN_TASK_MESSAGE && json_object_get(row, "queue") != NULL)
         task_add_queue(out, row);
     else
@@ -208,6 +218,12 @@ static const struct {
     {"paused",       "\033[2m" },
     {"error",        "\033[31m"},
     {"failed",       "\033[31m"},
+    {"healthy",      "\033[32m"},
+    {"unhealthy",    "\033[31m"},
+    {"queued",       "\033[33m"},
+    {"delivered",    "\033[32m"},
+    {"refused",      "\033[31m"},
+    {"withdrawn",    "\033[2m" },
 };
 
 static const char *colour_of(const struct cli *cli, const struct column *column, const char *cell)

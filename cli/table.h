@@ -19,6 +19,7 @@ enum column_kind {
     COLUMN_AGE,          /* a time: "2m ago" */
     COLUMN_STATUS,       /* in colour */
     COLUMN_TASK_MESSAGE, /* the report's message, or the place in the queue */
+    COLUMN_DURATION_MS,  /* "1h"; 0: never */
 };
 
 struct column {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* task_list.c - `stint task list` and `stint task status`: the reading commands. */
+/* task_list.c - `stint task list`. */
 #include "cli/api.h"
 #include "cli/command.h"
 #include "cli/table.h"
@@ -11,8 +11,6 @@
 
 static const char *const statuses[] = {
     "pending", "initializing", "active", "paused", "unknown", "error"};
-
-/* ---- list ---- */
 
 static enum err check_status(struct cli *cli, const char *status)
 {
@@ -115,46 +113,4 @@ const struct command task_list_command = {
     .flags = list_flags,
     .examples = list_examples,
     .run = run_list,
-};
-
-/* ---- status ---- */
-
-static enum err run_status(struct cli *cli, const struct call *call)
-{
-    struct column columns[COLUMNS_MAX + 1];
-    const char *names = call_text(call, "column");
-    scoped(json_unrefp) json_t *task = NULL;
-    enum err e = table_pick(cli, task_columns,
-        names != NULL ? names : "state changed,status,healthy,state,message", columns);
-    if (e == ERR_OK)
-        e = task_find(cli, call->args[0], &task);
-    if (e != ERR_OK)
-        return e;
-    if (call_wants_json(call)) {
-        table_print_json(cli, task);
-        return ERR_OK;
-    }
-    scoped(json_unrefp) json_t *rows = json_pack("[O]", task);
-    table_print(cli, columns, rows);
-    return ERR_OK;
-}
-
-static const struct example status_examples[] = {
-    EXAMPLE("How it stands", "stint task status fix-login-3fa2"),
-    EXAMPLE("Chosen columns", "stint task status fix-login-3fa2 -c status,state,message,link"),
-    EXAMPLE("Everything there is, of somebody else's task",
-        "stint task status alice/fix-login-3fa2 --json"),
-    {0},
-};
-
-const struct command task_status_command = {
-    .name = "status",
-    .alias = "stat",
-    .summary = "Show how a task stands.",
-    .args = "TASK",
-    .args_min = 1,
-    .args_max = 1,
-    .traits = COMMAND_PRINTS_DATA | COMMAND_LISTS,
-    .examples = status_examples,
-    .run = run_status,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* task_logs.c - `stint task logs`: what went in and what came out. */
+#include "cli/agent_log.h"
 #include "cli/api.h"
 #include "cli/command.h"
 #include "cli/table.h"
@@ -127,6 +128,8 @@ static enum err run(struct cli *cli, const struct call *call)
         return e;
     if (call_has(call, "follow") && call_has(call, "column"))
         return cli_fail(cli, ERR_USAGE, "-c makes a table, which -f cannot: use -f --json");
+    if (call_has(call, "agent"))
+        return agent_log_show(cli, &task, call_has(call, "follow"), call_wants_json(call));
     return call_has(call, "follow") ? follow(cli, &task, call_wants_json(call))
                                     : show_once(cli, call, task);
 }
@@ -134,12 +137,14 @@ static enum err run(struct cli *cli, const struct call *call)
 static const struct flag flags[] = {
     SWITCH(
         'f', "follow", "Stay and show what comes, until the task is paused, in error or deleted."),
+    SWITCH(0, "agent", "Instead, what the scripts and apps of the workspace have written."),
     {0},
 };
 
 static const struct example examples[] = {
     EXAMPLE("All of it; what was put in is marked with \"> \"", "stint task logs fix-login-3fa2"),
     EXAMPLE("Stay with it", "stint task logs -f fix-login-3fa2"),
+    EXAMPLE("Why did its start script fail?", "stint task logs fix-login-3fa2 --agent"),
     EXAMPLE("As a table", "stint task logs fix-login-3fa2 -c time,type,content"),
     {0},
 };

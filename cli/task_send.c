@@ -1,115 +1,327 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * task_send.c - `stint task send`: a message for the app, when it can take one.
+ * task_send.c - `stint task send`: a message for the app, kept until it can take it.
  *
- * A paused task is resumed first; one at work is waited for.  Messages are not queued anywhere: the
- * command ends well only when the app has taken it.
+ *   queue it --> resume the task, if it is paused --> wait until it is delivered --> watch
+ *
+ * From the first step on the message is safe with the scheduler, whatever becomes of this command.
+ * `--direct` is Coder's way: the app takes it now, or not at all.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/message.h"
 #include "cli/table.h"
 #include "cli/task.h"
 #include "cli/task_watch.h"
-
-#include <string.h>
-
 #include "core/base/mem.h"
 
-static enum err takes_message(struct cli *cli, const json_t *task, bool *ret_done)
+/* After a delivery, for the message to show in the conversation. */
+#define SHOWN_MS_MAX 15000
+
+struct send {
+    struct cli *cli;
+    const struct call *call;
+    json_t *task;
+    json_t *message; /* NULL: --direct */
+    const char *content;
+    bool was_pausing; /* when it was queued: then the pause is waited for, and undone */
+    /* For --watch: what was there before the message's answer. */
+    struct task_log seen;
+    char *stale;
+};
+
+static void send_done(struct send *s)
 {
-    enum task_rest rest = task_resting(task);
-    *ret_done = rest == TASK_COMPLETE || rest == TASK_IDLE || rest == TASK_FAILED;
-    if (strcmp(task_status(task), "paused") == 0)
-        return cli_fail(cli, ERR_CONFLICT, "task %s was paused meanwhile", task_name(task));
-    if (rest != TASK_ERROR)
-        return ERR_OK;
-    (void)cli_fail(cli, ERR_CONFLICT, "task %s is in error and takes no message", task_name(task));
-    cli_hint(cli, "stint task resume %s", task_name(task));
-    return cli->code;
+    json_decref(s->task);
+    json_decref(s->message);
+    free(s->stale);
 }
 
-static bool is_paused(const json_t *task)
+static bool has_status(const struct send *s, const char *status)
 {
-    return strcmp(task_status(task), "paused") == 0;
+    return strcmp(task_status(s->task), status) == 0;
 }
 
-/* Until the app can take a message. */
-static enum err make_ready(
-    struct cli *cli, const struct call *call, json_t *take_task, json_t **ret_task)
+static bool is_followed(const struct send *s)
 {
-    json_t *task = take_task;
-    bool ready = false;
-    if (is_paused(task)) {
-        cli_say(cli, "Task is paused. Resuming it first.");
-        enum err e = task_resume(cli, task, true, &task);
-        if (e != ERR_OK)
-            return e;
-    }
-    if (!call_has(call, "no-wait"))
-        return task_wait(cli, task, takes_message, ret_task);
-    enum err e = takes_message(cli, task, &ready);
-    if (e == ERR_OK && !ready)
-        e = cli_fail(
-            cli, ERR_CONFLICT, "task %s is at work and takes no message now", task_name(task));
-    if (e == ERR_OK)
-        *ret_task = task;
-    else
-        json_decref(task);
+    return call_has(s->call, "watch") || call_has(s->call, "wait");
+}
+
+static void remember_stale(struct send *s)
+{
+    free(s->stale);
+    s->stale = mem_strdup(table_string(s->task, "current_state.timestamp"));
+}
+
+/* ---- queueing ---- */
+
+static enum err refuse_in_error(struct send *s)
+{
+    (void)cli_fail(
+        s->cli, ERR_CONFLICT, "task %s is in error and takes no message", task_name(s->task));
+    cli_hint(s->cli, "stint task resume %s", task_name(s->task));
+    return s->cli->code;
+}
+
+static enum err queue(struct send *s)
+{
+    if (has_status(s, "error"))
+        return refuse_in_error(s);
+    s->was_pausing = has_status(s, "unknown");
+    enum err e = message_queue(s->cli, s->task, s->content, &s->message);
+    if (e == ERR_NOT_FOUND && strstr(s->cli->problem.s, "Route") != NULL)
+        cli_hint(s->cli, "a gateway that keeps no messages wants --direct");
+    if (e == ERR_CONFLICT)
+        cli_hint(s->cli, "stint task messages %s", task_name(s->task));
     return e;
 }
 
-/* The app may have begun something else between the look and the message: then wait again. */
-static enum err deliver(struct cli *cli, const struct call *call, const json_t *body, json_t **task)
+static void say_queued(const struct send *s)
 {
-    for (;;) {
-        json_t *ready = NULL;
-        enum err e = make_ready(cli, call, steal(*task), &ready);
+    json_int_t place = message_place(s->message);
+    const char *name = task_name(s->task);
+    if (has_status(s, "paused"))
+        cli_say(s->cli, "%s is paused; the message waits until it is resumed: stint task resume %s",
+            name, name);
+    else
+        cli_say(s->cli, "The message is queued at place %" JSON_INTEGER_FORMAT ".", place);
+}
+
+static enum err resume(struct send *s)
+{
+    json_t *task = NULL;
+    s->was_pausing = false;
+    cli_say(s->cli, "The message is queued. Task is paused, resuming it.");
+    enum err e = task_resume(s->cli, json_incref(s->task), false, &task);
+    if (e != ERR_OK) {
+        cli_detail(s->cli, "The message waits until the task is resumed.");
+        cli_hint(s->cli, "stint task resume %s", task_name(s->task));
+        return e;
+    }
+    json_decref(s->task);
+    s->task = task;
+    return ERR_OK;
+}
+
+/* ---- waiting for the delivery ---- */
+
+static enum err still_waits(struct send *s, const char *why)
+{
+    (void)cli_fail(s->cli, ERR_CONFLICT, "task %s %s; the message waits", task_name(s->task), why);
+    cli_hint(s->cli, "stint task resume %s, or take it back: stint task unsend %s %.8s",
+        task_name(s->task), task_name(s->task), table_string(s->message, "id"));
+    return s->cli->code;
+}
+
+static enum err check_state(struct send *s, bool *ret_delivered)
+{
+    const char *state = table_string(s->message, "state");
+    const char *detail = table_string(s->message, "detail");
+    *ret_delivered = strcmp(state, "delivered") == 0;
+    if (strcmp(state, "refused") == 0) {
+        (void)cli_fail(s->cli, ERR_FAILED, "the app of %s refused the message", task_name(s->task));
+        if (detail[0] != '\0')
+            cli_detail(s->cli, "%s", detail);
+        return s->cli->code;
+    }
+    if (strcmp(state, "withdrawn") == 0)
+        return cli_fail(s->cli, ERR_CANCELED, "the message was taken back");
+    if (!message_waits(s->message))
+        return ERR_OK;
+    if (has_status(s, "error"))
+        return still_waits(s, "is in error");
+    if (!has_status(s, "paused"))
+        return ERR_OK;
+    return s->was_pausing ? resume(s) : still_waits(s, "was paused meanwhile");
+}
+
+/* The task is read first: a report that it shows while the message still waits is an old one. */
+static enum err look(struct send *s)
+{
+    json_t *task = NULL, *message = NULL;
+    enum err e = task_refresh(s->cli, s->task, &task);
+    if (e == ERR_OK) {
+        json_decref(s->task);
+        s->task = task;
+        e = message_refresh(s->cli, s->task, s->message, &message);
+    }
+    if (e == ERR_NOT_FOUND)
+        return cli_fail(
+            s->cli, e, "task %s was deleted, and the message with it", task_name(s->task));
+    if (e != ERR_OK)
+        return e;
+    json_decref(s->message);
+    s->message = message;
+    return ERR_OK;
+}
+
+static void step(struct progress *p, const struct send *s)
+{
+    struct strbuf line;
+    strbuf_init(&line);
+    task_add_line(&line, s->task);
+    progress_step(p, "The message waits at place %" JSON_INTEGER_FORMAT "; %s: %s",
+        message_place(s->message), task_name(s->task), line.s);
+    strbuf_done(&line);
+}
+
+static enum err wait_delivered(struct send *s)
+{
+    struct progress p;
+    struct pace pace = {0};
+    bool delivered = false;
+    progress_begin(&p, s->cli);
+    enum err e = check_state(s, &delivered);
+    while (e == ERR_OK && !delivered) {
+        step(&p, s);
+        pace_wait(&pace, s->cli);
+        e = look(s);
+        if (e == ERR_OK)
+            e = check_state(s, &delivered);
+    }
+    progress_clear(&p);
+    return e;
+}
+
+/* ---- what comes after it ---- */
+
+/* Shown as it was sent, but for white space around it and a limit of length. */
+static bool is_this(const struct send *s, const json_t *line)
+{
+    static const char white[] = " \t\r\n";
+    const char *shown = table_string(line, "content"), *sent = s->content;
+    if (strcmp(table_string(line, "type"), "input") != 0)
+        return false;
+    shown += strspn(shown, white), sent += strspn(sent, white);
+    size_t n = strlen(shown);
+    while (n > 0 && strchr(white, shown[n - 1]) != NULL)
+        n--;
+    return n > 0 && strncmp(shown, sent, n) == 0;
+}
+
+/* Found: only what comes after it counts as news. */
+static bool is_shown(struct send *s)
+{
+    struct task_log log = s->seen;
+    scoped(json_unrefp) json_t *lines = NULL;
+    bool found = false;
+    size_t i;
+    json_t *line;
+    if (task_log_fetch(&log, s->task, &lines) != ERR_OK)
+        cli_forgive(s->cli);
+    json_array_foreach(lines, i, line)
+    {
+        if (!is_this(s, line))
+            continue;
+        s->seen.last_id = json_integer_value(json_object_get(line, "id"));
+        found = true;
+    }
+    return found;
+}
+
+/* An app's reports and its conversation arrive in one order: what the task shows before the message
+ * stands in the conversation is no answer to it. */
+static enum err wait_shown(struct send *s)
+{
+    struct progress p;
+    struct pace pace = {0};
+    progress_begin(&p, s->cli);
+    while (!is_shown(s) && progress_elapsed_ms(&p) < SHOWN_MS_MAX) {
+        remember_stale(s);
+        pace_wait(&pace, s->cli);
+        json_t *task = NULL;
+        enum err e = task_refresh(s->cli, s->task, &task);
         if (e != ERR_OK)
             return e;
-        *task = ready;
-        e = task_act(cli, "POST", ready, "send", body, NULL);
-        if (e != ERR_CONFLICT || call_has(call, "no-wait"))
-            return e;
-        cli_forgive(cli);
-        cli->wait_ms(cli, 500);
-        if ((e = task_refresh(cli, ready, task)) != ERR_OK)
-            return e;
-        json_decref(ready);
+        json_decref(s->task);
+        s->task = task;
     }
+    return ERR_OK;
+}
+
+/* ---- the command ---- */
+
+static enum err send_direct(struct send *s)
+{
+    scoped(json_unrefp) json_t *body = json_pack("{s:s}", "input", s->content);
+    remember_stale(s);
+    enum err e = task_act(s->cli, "POST", s->task, "send", body, NULL);
+    if (e == ERR_CONFLICT)
+        cli_hint(s->cli, "without --direct the message waits until the task can take it");
+    return e;
+}
+
+static enum err send_queued(struct send *s)
+{
+    remember_stale(s);
+    enum err e = queue(s);
+    if (e == ERR_OK && call_has(s->call, "no-wait")) {
+        say_queued(s);
+        return ERR_OK;
+    }
+    if (e == ERR_OK && has_status(s, "paused"))
+        e = resume(s);
+    if (e == ERR_OK)
+        e = wait_delivered(s);
+    return e == ERR_OK && is_followed(s) ? wait_shown(s) : e;
+}
+
+static enum err follow(struct send *s)
+{
+    scoped(json_unrefp) json_t *last = NULL;
+    const struct watch_from from = {.stale = s->stale, .after = &s->seen};
+    enum err e = task_watch_if_asked(s->cli, s->call, json_incref(s->task), from, &last);
+    if (e == ERR_OK && call_wants_json(s->call))
+        table_print_json(s->cli, last);
+    return e;
+}
+
+static void print_outcome(const struct send *s)
+{
+    if (call_wants_json(s->call))
+        table_print_json(s->cli, s->message != NULL ? s->message : s->task);
+    else if (!call_has(s->call, "no-wait") || s->message == NULL)
+        fprintf(s->cli->out, "The message has been sent to %s.\n", task_name(s->task));
+}
+
+static enum err run_with(struct send *s)
+{
+    s->seen.last_id = -1;
+    if (is_followed(s))
+        s->seen = task_log_seen(s->cli, s->task);
+    enum err e = call_has(s->call, "direct") ? send_direct(s) : send_queued(s);
+    if (e != ERR_OK)
+        return e;
+    if (is_followed(s))
+        return follow(s);
+    print_outcome(s);
+    return ERR_OK;
 }
 
 static enum err run(struct cli *cli, const struct call *call)
 {
+    struct send s = {.cli = cli, .call = call};
     scoped_free char *input = NULL;
-    scoped(json_unrefp) json_t *task = NULL;
+    if (call_has(call, "no-wait") && is_followed(&s))
+        return cli_fail(cli, ERR_USAGE, "--no-wait excludes --watch and --wait");
     enum err e = task_read_input(cli, call, 1, &input);
     if (e == ERR_OK)
-        e = task_find(cli, call->args[0], &task);
-    if (e != ERR_OK)
-        return e;
-    scoped(json_unrefp) json_t *body = json_pack("{s:s}", "input", input);
-    struct task_log seen = {.last_id = -1};
-    if (call_has(call, "watch"))
-        seen = task_log_seen(cli, task);
-    e = deliver(cli, call, body, &task);
-    if (e != ERR_OK)
-        return e;
-    scoped_free char *before = mem_strdup(table_string(task, "current_state.timestamp"));
-    const struct watch_from from = {.stale = before, .after = &seen};
-    if (!call_wants_json(call) && !call_has(call, "watch"))
-        fprintf(cli->out, "The message has been sent to %s.\n", task_name(task));
-    scoped(json_unrefp) json_t *last = NULL;
-    e = task_watch_if_asked(cli, call, steal(task), from, &last);
-    if (e == ERR_OK && call_wants_json(call))
-        table_print_json(cli, last);
+        e = task_find(cli, call->args[0], &s.task);
+    s.content = input;
+    if (e == ERR_OK)
+        e = run_with(&s);
+    send_done(&s);
     return e;
 }
 
 static const struct flag flags[] = {
     FLAG(0, "file", "FILE", "Read the message from a file."),
     SWITCH(0, "stdin", "Read the message from standard input (as does the message \"-\")."),
-    SWITCH(0, "no-wait",
-        "Fail when the task is at work, instead of waiting until it can take a message."),
+    SWITCH(0, "no-wait", "Return as soon as the message is queued; a paused task stays paused."),
+    SWITCH(0, "direct", "Do not queue: fail when the app cannot take the message now."),
     SWITCH('w', "watch", "Follow status and output until the task rests again."),
     SWITCH(0, "wait", "The same without the output."),
     {0},
@@ -119,6 +331,7 @@ static const struct example examples[] = {
     EXAMPLE("A message, when it can take one", "stint task send fix-login-3fa2 'now add a test'"),
     EXAMPLE("From standard input, and see the answer",
         "git diff | stint task send review-77ab - --watch"),
+    EXAMPLE("Leave it and go", "stint task send fix-login-3fa2 'then tidy up' --no-wait"),
     {0},
 };
 
@@ -129,7 +342,9 @@ const struct command task_send_command = {
     .args_min = 1,
     .args_max = 2,
     .traits = COMMAND_PRINTS_DATA,
-    .about = "A paused task is resumed first, one at work is waited for.",
+    .about = "The message is queued: it is kept, in order, until the app can take it, also when "
+             "this command ends before. A paused task is resumed. What waits is shown by `stint "
+             "task messages` and taken back by `stint task unsend`.",
     .flags = flags,
     .examples = examples,
     .run = run,

@@ -23,7 +23,10 @@ static const struct column columns_all[] = {
     {"created at",        "created_at", COLUMN_TEXT},
     {"updated at",       "updated_at", COLUMN_TEXT},
     {"updated",        "updated_at", COLUMN_AGE},
-    {0},
+    {"idle timeout", "default_ttl_ms", COLUMN_DURATION_MS},
+    {"activity bump",        "activity_bump_ms", COLUMN_DURATION_MS},
+    {"deprecated", "deprecation_message", COLUMN_TEXT},
+    {0       },
 };
 
 static enum err fetch(struct cli *cli, bool only_for_tasks, json_t **ret_rows)
@@ -89,6 +92,33 @@ enum err template_find_version(struct cli *cli, const char *name, char **ret_ver
         return none_fits(cli, rows, name);
     *ret_version_id = mem_strdup(table_string(found, "active_version_id"));
     return ERR_OK;
+}
+
+/* ---- for template edit ---- */
+
+enum err template_find(struct cli *cli, const char *name, json_t **ret_template)
+{
+    scoped(json_unrefp) json_t *rows = NULL;
+    struct suggestion s = {.typed = name};
+    enum err e = fetch(cli, false, &rows);
+    if (e != ERR_OK)
+        return e;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (strcasecmp(table_string(row, "name"), name) == 0 ||
+            strcasecmp(table_string(row, "id"), name) == 0) {
+            *ret_template = json_incref(row);
+            return ERR_OK;
+        }
+        suggest_offer(&s, table_string(row, "name"));
+    }
+    (void)cli_fail(cli, ERR_NOT_FOUND, "no template \"%s\"%s%s%s", name,
+        s.best != NULL ? ", did you mean \"" : "", s.best != NULL ? s.best : "",
+        s.best != NULL ? "\"?" : "");
+    cli_hint(cli, "stint template list");
+    return cli->code;
 }
 
 /* ---- list ---- */

@@ -3,8 +3,12 @@
 #ifndef CLI_TEMPLATE_H
 #define CLI_TEMPLATE_H
 
+#include <jansson.h>
+
 #include "cli/cli.h"
 
+/* The template called `name`, or with that id.  ERR_NOT_FOUND suggests a near name. */
+enum err must_check template_find(struct cli *cli, const char *name, json_t **ret_template);
 /* The active version of the template called `name`; NULL: of the only one there is. */
 enum err must_check template_find_version(struct cli *cli, const char *name, char **ret_version_id);
 

@@ -9,6 +9,8 @@ static const struct command *const task_commands[] = {
     &task_watch_command,
     &task_logs_command,
     &task_send_command,
+    &task_messages_command,
+    &task_unsend_command,
     &task_pause_command,
     &task_resume_command,
     &task_delete_command,
@@ -34,6 +36,7 @@ static const struct command task_group = {
 static const struct command *const template_commands[] = {
     &template_push_command,
     &template_list_command,
+    &template_edit_command,
     NULL,
 };
 

@@ -89,8 +89,9 @@ static void open_error(
     put_sentence(&r->out, is_problem ? "title" : "message", message);
     if (is_problem)
         json_put_int(&r->out, "status", status);
-    if (detail != NULL && detail[0] != '\0')
-        put_sentence(&r->out, "detail", detail);
+    bool has_detail = detail != NULL && detail[0] != '\0';
+    if (has_detail || is_problem)
+        put_sentence(&r->out, "detail", has_detail ? detail : message);
 }
 
 static void close_error(struct request *r, int status)
@@ -119,7 +120,7 @@ void answer_errorf(struct request *r, int status, const char *detail, const char
 void answer_invalid(
     struct request *r, int status, const char *message, const char *field, const char *detail)
 {
-    open_error(r, status, NULL, message, NULL);
+    open_error(r, status, NULL, message, has_problems(r) ? detail : NULL);
     json_key(&r->out, "validations");
     json_open(&r->out, '[');
     json_open(&r->out, '{');

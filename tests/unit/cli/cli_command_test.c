@@ -168,7 +168,7 @@ static void test_completion_knows_the_tree(void **state)
     struct fake f;
     fake_open(&f);
     assert_int_equal(RUN(&f, "completion", "bash"), 0);
-    HAS(f.out, "'stint task') words='create list status watch logs send pause resume delete ");
+    HAS(f.out, "'stint task') words='create list status watch logs send messages unsend pause ");
     HAS(f.out, "'stint template push') words='--name ");
     fake_close(&f);
 }

@@ -236,25 +236,6 @@ static void test_watch_says_why_there_is_an_error(void **state)
     HAS(f->err, "fix  error\n  why: cannot start the sandbox\n");
 }
 
-static void test_send_and_watch_shows_only_what_is_new(void **state)
-{
-    struct fake *f = *state;
-    fake_answer(f, TASK, 200, JSON("active", STATE("complete", "old")));
-    fake_answer(f, "GET " ACT "/logs", 200,
-        "{\"logs\":[{\"id\":6,\"type\":\"output\",\"content\":\"old\\n\"}]}");
-    fake_answer(f, "POST " ACT "/send", 204, "");
-    fake_answer(f, "GET " ACT "/logs?after=6", 200,
-        "{\"logs\":[{\"id\":7,\"type\":\"input\",\"content\":\"more\"}]}");
-    fake_answer(f, AGAIN, 200,
-        "{\"id\":\"" ID "\",\"name\":\"fix\",\"owner_name\":\"ada\",\"status\":\"active\","
-        "\"current_state\":{\"timestamp\":\"2026-11-20T16:01:09Z\",\"state\":\"complete\","
-        "\"message\":\"new\",\"uri\":\"\"}}");
-    fake_answer(f, "GET " ACT "/logs?after=7", 200,
-        "{\"logs\":[{\"id\":8,\"type\":\"output\",\"content\":\"new\\n\"}]}");
-    assert_int_equal(RUN(f, "task", "send", "fix", "more", "--watch"), 0);
-    assert_string_equal(f->out, "new\n");
-}
-
 static void test_watch_of_a_task_that_is_deleted(void **state)
 {
     struct fake *f = *state;
@@ -301,40 +282,7 @@ static void test_logs_follow_ends_when_nothing_can_come(void **state)
     assert_string_equal(f->out, "a\n");
 }
 
-/* ---- send, pause, resume, delete ---- */
-
-static void test_send_waits_until_the_app_can_take_it(void **state)
-{
-    struct fake *f = *state;
-    fake_answer(f, TASK, 200, JSON("active", STATE("working", "")));
-    fake_answer(f, AGAIN, 200, JSON("active", STATE("idle", "")));
-    fake_answer(
-        f, "POST " ACT "/send", 409, "{\"message\":\"Task app is not ready to accept input.\"}");
-    fake_answer(f, AGAIN, 200, JSON("active", STATE("idle", "")));
-    fake_answer(f, "POST " ACT "/send", 204, "");
-    assert_int_equal(RUN(f, "task", "send", "fix", "more"), 0);
-    assert_string_equal(f->last_body, "{\"input\":\"more\"}");
-    assert_string_equal(f->out, "The message has been sent to fix.\n");
-}
-
-static void test_send_resumes_first(void **state)
-{
-    struct fake *f = *state;
-    fake_answer(f, TASK, 200, JSON("paused", STATE("complete", "")));
-    fake_answer(f, "POST " ACT "/resume", 202, "{\"workspace_build\":{}}");
-    fake_answer(f, AGAIN, 200, JSON("initializing", "null"));
-    fake_answer(f, AGAIN, 200, JSON("active", STATE("idle", "")));
-    fake_answer(f, "POST " ACT "/send", 204, "");
-    assert_int_equal(RUN(f, "task", "send", "fix", "more"), 0);
-}
-
-static void test_send_without_waiting(void **state)
-{
-    struct fake *f = *state;
-    fake_answer(f, TASK, 200, JSON("active", STATE("working", "")));
-    assert_int_equal(RUN(f, "task", "send", "fix", "more", "--no-wait"), 75);
-    HAS(f->err, "task fix is at work");
-}
+/* ---- pause, resume, delete ---- */
 
 static void test_pause_waits_for_the_pause(void **state)
 {
@@ -459,14 +407,10 @@ int main(void)
         CASE(test_watch_to_the_end),
         CASE(test_exit_status_of_watch_says_how_it_ended),
         CASE(test_watch_says_why_there_is_an_error),
-        CASE(test_send_and_watch_shows_only_what_is_new),
         CASE(test_watch_of_a_task_that_is_deleted),
         CASE(test_watch_json_prints_the_end_alone),
         CASE(test_logs_of_a_paused_task),
         CASE(test_logs_follow_ends_when_nothing_can_come),
-        CASE(test_send_waits_until_the_app_can_take_it),
-        CASE(test_send_resumes_first),
-        CASE(test_send_without_waiting),
         CASE(test_pause_waits_for_the_pause),
         CASE(test_pause_of_a_paused_task),
         CASE(test_pause_goes_on_after_a_failure),
