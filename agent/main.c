@@ -23,6 +23,8 @@ static const struct command {
 } commands[] = {
     {"run",     command_run,     "run a workspace's app from a manifest, as pid 1 of its sandbox"},
     {"report",  command_report,  "report how the work is going; for scripts inside a workspace"  },
+    {"mcp",     command_mcp,     "the MCP server for agents, and its configuration"              },
+    {"exp",     command_exp,     "mcp, as scripts made for Coder call it"                        },
     {"version", command_version, "print the version"                                             },
 };
 
@@ -82,6 +84,8 @@ int main(int argc, char **argv)
 {
     have_std_files();
     log_init("agent");
+    if (argc > 0 && strcmp(basename(argv[0]), "coder") == 0)
+        return command_coder(argc, argv);
     if (argc < 2) {
         print_help(stderr);
         return err_exit_status(ERR_USAGE);
