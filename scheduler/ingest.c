@@ -165,6 +165,8 @@ static void on_home(void *arg)
 {
     struct said *said = arg;
     said->in->on_said(said->in->arg, said->events.v, said->events.n);
+    for (size_t i = 0; i < said->events.n; i++)
+        free(said->events.v[i].slug);
     vec_done(&said->events);
     free(said);
 }
@@ -175,8 +177,16 @@ static void tell_core(struct ingest *in)
     said->in = in;
     for (size_t i = 0; i < in->batch.touched.n; i++) {
         const struct known *k = in->batch.touched.v[i];
+        if (k->worked && strcmp(k->state, "working") != 0)
+            *vec_push(&said->events) = (struct agent_said){k->id, .state = "working"};
         if (k->state != NULL || k->lifecycle != NULL)
-            *vec_push(&said->events) = (struct agent_said){k->id, k->state, k->lifecycle};
+            *vec_push(&said->events) =
+                (struct agent_said){k->id, .state = k->state, .lifecycle = k->lifecycle};
+    }
+    for (size_t i = 0; i < in->batch.healths.n; i++) {
+        const struct health_said *h = &in->batch.healths.v[i];
+        *vec_push(&said->events) =
+            (struct agent_said){h->agent_id, .health = h->health, .slug = mem_strdup(h->slug)};
     }
     if (said->events.n > 0)
         loop_post(in->home, on_home, said);

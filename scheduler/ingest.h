@@ -22,13 +22,16 @@
 
 struct ingest;
 
-/* What an agent said last in a batch; names are static strings or NULL. */
+/* What an agent has said in a batch; names are static strings or NULL.  Of states and life cycles
+ * the last one, after a `working` that came before it. */
 struct agent_said {
     struct uuid agent_id;
     const char *state, *lifecycle;
+    const char *health; /* of the app `slug` */
+    char *slug;         /* owned by the event */
 };
 
-/* `on_said` is called on `home`'s thread. */
+/* `on_said` is called on `home`'s thread; the events are borrowed. */
 struct ingest *ingest_new(struct loop *home, const struct scheduler_conf *conf,
     void (*on_said)(void *arg, const struct agent_said *events, size_t n), void *arg);
 /* Ends the thread. */

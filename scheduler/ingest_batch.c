@@ -4,7 +4,13 @@
 #include "core/base/cleanup.h"
 #include "core/base/text.h"
 
-#define LOG_SEQ_MAX (1 << 20)
+#define LOG_SEQ_MAX        (1 << 20)
+#define AGENT_LOG_ID_MAX   (1 << 20)
+#define SOURCE_BYTES_MAX   64
+#define OUTPUT_BYTES_MAX   1024
+#define METADATA_KEY_MAX   64 /* bytes; a longer one is not cut but passed over */
+#define METADATA_VALUE_MAX 2048
+#define METADATA_ERROR_MAX 256
 
 typedef Stint__V1__Report report;
 
@@ -33,6 +39,7 @@ void ingest_batch_clear(struct ingest_batch *b)
     vec_clear(&b->reports);
     vec_clear(&b->logs);
     vec_clear(&b->touched);
+    vec_clear(&b->healths);
     vec_clear(&b->log_marks);
     b->n_new = b->n_repeated = b->n_gaps = b->n_skipped = b->n_lines = 0;
 }
@@ -46,6 +53,7 @@ void ingest_batch_done(struct ingest_batch *b)
     vec_done(&b->reports);
     vec_done(&b->logs);
     vec_done(&b->touched);
+    vec_done(&b->healths);
     vec_done(&b->log_marks);
 }
 
@@ -107,7 +115,9 @@ struct columns {
         *status_message, *status_uri;
     struct db_array *message_task, *message_id, *message_at, *message_role, *message_content;
     struct db_array *app_agent, *app_slug, *app_health;
-    size_t n_status, n_message, n_app;
+    struct db_array *log_agent, *log_id, *log_at, *log_source, *log_level, *log_output;
+    struct db_array *meta_agent, *meta_at, *meta_key, *meta_value, *meta_error;
+    size_t n_status, n_message, n_app, n_log, n_meta;
 };
 
 static const char *one_of(const char *word, const char *const *words, size_t n)
@@ -123,14 +133,22 @@ static const char *const lifecycles[] = {"created", "starting", "start_timeout",
     "ready", "shutting_down", "shutdown_timeout", "shutdown_error", "off"};
 static const char *const healths[] = {"disabled", "initializing", "healthy", "unhealthy"};
 static const char *const roles[] = {"user", "agent"};
+static const char *const levels[] = {"debug", "info", "warn", "error"};
 
 static bool is_text(const char *s)
 {
     return text_is_utf8(s, strlen(s));
 }
 
-static bool put_state(struct columns *c, struct known *k, const report *r)
+/* Append text, but no more than `max` bytes of it. */
+static void put_text(struct db_array *a, const char *s, size_t max)
 {
+    db_array_textn(a, s, text_utf8_prefix(s, strlen(s), max));
+}
+
+static bool put_state(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
+{
+    (void)b;
     const Stint__V1__AppState *s = r->app_state;
     const char *state = one_of(s->state, states, COUNT(states));
     if (state == NULL || !is_text(s->app_slug) || !is_text(s->message) || !is_text(s->uri))
@@ -144,13 +162,16 @@ static bool put_state(struct columns *c, struct known *k, const report *r)
     db_array_text(c->status_uri, s->uri);
     c->n_status++;
     k->state = state;
+    k->worked = k->worked || state == states[0];
     k->message = s->message;
     k->uri = s->uri;
     return true;
 }
 
-static bool put_lifecycle(struct columns *c, struct known *k, const report *r)
+static bool put_lifecycle(
+    struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
+    (void)b;
     (void)c;
     const char *state = one_of(r->lifecycle->state, lifecycles, COUNT(lifecycles));
     if (state == NULL)
@@ -159,8 +180,9 @@ static bool put_lifecycle(struct columns *c, struct known *k, const report *r)
     return true;
 }
 
-static bool put_message(struct columns *c, struct known *k, const report *r)
+static bool put_message(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
+    (void)b;
     const Stint__V1__ChatMessage *m = r->chat_message;
     const char *role = one_of(m->role, roles, COUNT(roles));
     if (role == NULL || !is_text(m->content) || m->id > INT64_MAX)
@@ -174,7 +196,7 @@ static bool put_message(struct columns *c, struct known *k, const report *r)
     return true;
 }
 
-static bool put_health(struct columns *c, struct known *k, const report *r)
+static bool put_health(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
     const char *health = one_of(r->app_health->health, healths, COUNT(healths));
     if (health == NULL || !is_text(r->app_health->app_slug))
@@ -183,24 +205,63 @@ static bool put_health(struct columns *c, struct known *k, const report *r)
     db_array_text(c->app_slug, r->app_health->app_slug);
     db_array_text(c->app_health, health);
     c->n_app++;
+    *vec_push(&b->healths) = (struct health_said){k->id, r->app_health->app_slug, health};
+    return true;
+}
+
+static bool put_log(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
+{
+    (void)b;
+    const Stint__V1__AgentLog *l = r->agent_log;
+    const char *level = one_of(l->level, levels, COUNT(levels));
+    if (level == NULL || l->id == 0 || l->id > AGENT_LOG_ID_MAX || !is_text(l->source) ||
+        !is_text(l->output))
+        return false;
+    db_array_uuid(c->log_agent, &k->id);
+    db_array_int8(c->log_id, (int64_t)l->id);
+    db_array_int8(c->log_at, r->at_us);
+    put_text(c->log_source, l->source, SOURCE_BYTES_MAX);
+    db_array_text(c->log_level, level);
+    put_text(c->log_output, l->output, OUTPUT_BYTES_MAX);
+    c->n_log++;
+    return true;
+}
+
+static bool put_metadata(
+    struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
+{
+    (void)b;
+    const Stint__V1__Metadata *m = r->metadata;
+    size_t n = strlen(m->key);
+    if (n == 0 || n > METADATA_KEY_MAX || !is_text(m->key) || !is_text(m->value) ||
+        !is_text(m->error))
+        return false;
+    db_array_uuid(c->meta_agent, &k->id);
+    db_array_int8(c->meta_at, r->at_us);
+    db_array_text(c->meta_key, m->key);
+    put_text(c->meta_value, m->value, METADATA_VALUE_MAX);
+    put_text(c->meta_error, m->error, METADATA_ERROR_MAX);
+    c->n_meta++;
     return true;
 }
 
 static const struct {
     Stint__V1__Report__WhatCase what;
-    bool (*put)(struct columns *c, struct known *k, const report *r);
+    bool (*put)(struct ingest_batch *b, struct columns *c, struct known *k, const report *r);
 } kinds[] = {
     {STINT__V1__REPORT__WHAT_APP_STATE,    put_state    },
     {STINT__V1__REPORT__WHAT_LIFECYCLE,    put_lifecycle},
     {STINT__V1__REPORT__WHAT_CHAT_MESSAGE, put_message  },
     {STINT__V1__REPORT__WHAT_APP_HEALTH,   put_health   },
+    {STINT__V1__REPORT__WHAT_AGENT_LOG,    put_log      },
+    {STINT__V1__REPORT__WHAT_METADATA,     put_metadata },
 };
 
-static bool put(struct columns *c, struct known *k, const report *r)
+static bool put(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
     for (size_t i = 0; i < COUNT(kinds); i++)
         if (kinds[i].what == r->what_case)
-            return kinds[i].put(c, k, r);
+            return kinds[i].put(b, c, k, r);
     return false; /* a kind of a later version */
 }
 
@@ -209,6 +270,7 @@ static void touch(struct ingest_batch *b, struct known *k)
     if (k->touched)
         return;
     k->touched = true;
+    k->worked = false;
     k->state = k->lifecycle = k->message = k->uri = NULL;
     *vec_push(&b->touched) = k;
 }
@@ -228,7 +290,7 @@ static void take(
     }
     touch(b, k);
     k->watermark++;
-    if (skip || !put(c, k, r))
+    if (skip || !put(b, c, k, r))
         b->n_skipped++;
     else
         b->n_new++;
@@ -251,6 +313,17 @@ static void columns_new(struct columns *c)
     c->app_agent = db_array_new(DB_UUID);
     c->app_slug = db_array_new(DB_TEXT);
     c->app_health = db_array_new(DB_TEXT);
+    c->log_agent = db_array_new(DB_UUID);
+    c->log_id = db_array_new(DB_INT8);
+    c->log_at = db_array_new(DB_INT8);
+    c->log_source = db_array_new(DB_TEXT);
+    c->log_level = db_array_new(DB_TEXT);
+    c->log_output = db_array_new(DB_TEXT);
+    c->meta_agent = db_array_new(DB_UUID);
+    c->meta_at = db_array_new(DB_INT8);
+    c->meta_key = db_array_new(DB_TEXT);
+    c->meta_value = db_array_new(DB_TEXT);
+    c->meta_error = db_array_new(DB_TEXT);
 }
 
 /* Add a statement with these arrays, or free them when there are no rows. */
@@ -279,6 +352,13 @@ static void add_columns(struct db_batch *out, struct columns *c)
         5);
     add_statement(out, SQL_REPORT_UPDATE_APPS, c->n_app,
         (struct db_array *[]){c->app_agent, c->app_slug, c->app_health}, 3);
+    add_statement(out, SQL_REPORT_INSERT_AGENT_LOGS, c->n_log,
+        (struct db_array *[]){
+            c->log_agent, c->log_id, c->log_at, c->log_source, c->log_level, c->log_output},
+        6);
+    add_statement(out, SQL_REPORT_UPSERT_METADATA, c->n_meta,
+        (struct db_array *[]){c->meta_agent, c->meta_at, c->meta_key, c->meta_value, c->meta_error},
+        5);
 }
 
 static void add_agents(struct db_batch *out, const struct ingest_batch *b)

@@ -21,7 +21,14 @@ struct known {
     bool exists;
     /* what this batch says last of it; static or borrowed from the batch's messages */
     bool touched;
+    bool worked; /* it was working at some time of this batch */
     const char *state, *lifecycle, *message, *uri;
+};
+
+/* The health of an app, borrowed likewise. */
+struct health_said {
+    struct uuid agent_id;
+    const char *slug, *health;
 };
 
 struct log_mark {
@@ -35,6 +42,7 @@ struct ingest_batch {
     VEC(Stint__V1__AgentReports *) reports;
     VEC(Stint__V1__JobResult *) logs;
     VEC(struct known *) touched;
+    VEC(struct health_said) healths;
     VEC(struct log_mark) log_marks;
     size_t n_new, n_repeated, n_gaps, n_skipped, n_lines;
 };

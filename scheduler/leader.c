@@ -347,8 +347,13 @@ void leader_agents_said(struct leader *l, const struct agent_said *events, size_
     if (l->state != LEADING)
         return;
     core_set_now(l->core, clock_mono_ms());
-    for (size_t i = 0; i < n; i++)
-        core_agent_said(l->core, &events[i].agent_id, events[i].state, events[i].lifecycle);
+    for (size_t i = 0; i < n; i++) {
+        const struct agent_said *e = &events[i];
+        if (e->health != NULL)
+            core_agent_health(l->core, &e->agent_id, e->slug, e->health);
+        else
+            core_agent_said(l->core, &e->agent_id, e->state, e->lifecycle);
+    }
 }
 
 /* ---- life ---- */

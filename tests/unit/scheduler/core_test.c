@@ -2,206 +2,7 @@
 /*
  * core_test.c - the scheduler's core as a specification: events in, effects out.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-
-#include "core/base/cleanup.h"
-#include "scheduler/core/core.h"
-
-/* ---- a small stage: one core, its last effects, a counting source of ids ---- */
-
-static uint64_t next_id;
-
-static void counted(void *data, size_t n)
-{
-    memset(data, 0, n);
-    next_id++;
-    memcpy((char *)data + n - sizeof(next_id), &next_id, sizeof(next_id));
-}
-
-struct stage {
-    struct core *c;
-    struct core_conf conf;
-    struct effects e;
-    int64_t now_ms;
-    VEC(struct job_ref) in_hand; /* of worker 1, as it has heard */
-};
-
-static struct core_conf default_conf(void)
-{
-    return (struct core_conf){.cap = 1000,
-        .queue_max = 1000000,
-        .lease_ms = 5000,
-        .attempts_max = 3,
-        .retry_ms = 1000,
-        .make_room = true,
-        .make_room_grace_ms = 1000,
-        .random = counted};
-}
-
-static void stage_open(struct stage *s, struct core_conf conf)
-{
-    *s = (struct stage){.conf = conf, .now_ms = 1000000};
-    s->c = core_new(&conf);
-    core_set_now(s->c, s->now_ms);
-}
-
-static void stage_close(struct stage *s)
-{
-    core_free(s->c);
-    effects_done(&s->e);
-    vec_done(&s->in_hand);
-}
-
-static void take(struct stage *s)
-{
-    core_take_effects(s->c, &s->e);
-    for (size_t i = 0; i < s->e.dispatches.n; i++) {
-        const struct work *w = &s->e.dispatches.v[i].work;
-        for (size_t k = 0; k < w->jobs.n; k++)
-            *vec_push(&s->in_hand) = (struct job_ref){w->jobs.v[k].job_id, w->jobs.v[k].token};
-    }
-}
-
-static void pass(struct stage *s, int64_t ms)
-{
-    s->now_ms += ms;
-    core_set_now(s->c, s->now_ms);
-    core_tick(s->c);
-    take(s);
-}
-
-static struct uuid id_of(unsigned n)
-{
-    struct uuid u = {.b = {0xee}};
-    u.b[14] = (uint8_t)(n >> 8);
-    u.b[15] = (uint8_t)n;
-    return u;
-}
-
-static void *ticket(unsigned n)
-{
-    return (void *)(uintptr_t)n;
-}
-
-static void create_as(struct stage *s, unsigned task, unsigned owner, int32_t priority)
-{
-    char name[16];
-    snprintf(name, sizeof(name), "task-%u", task);
-    struct task_create r = {.task_id = id_of(task),
-        .organization_id = id_of(901),
-        .owner_id = id_of(owner),
-        .initiator_id = id_of(owner),
-        .template_id = id_of(902),
-        .version_id = id_of(903),
-        .file_id = id_of(904),
-        .provisioner = "local",
-        .app_slug = "shell",
-        .owner_name = "ann",
-        .template_name = "shell",
-        .name = name,
-        .display_name = "",
-        .prompt = "echo hello",
-        .priority = priority};
-    core_task_create(s->c, &r, ticket(task));
-}
-
-static void create(struct stage *s, unsigned task)
-{
-    create_as(s, task, 800, 0);
-}
-
-static void poll_as(
-    struct stage *s, unsigned worker, int32_t free_slots, const struct job_ref *running, size_t n)
-{
-    struct worker_poll p = {.worker_id = id_of(worker),
-        .name = "w",
-        .host = "h",
-        .version = "1",
-        .provisioners = "local,null",
-        .slots = 64,
-        .free_slots = free_slots,
-        .knows_us = true,
-        .running = running,
-        .n_running = n};
-    core_worker_poll(s->c, &p, ticket(10000 + worker));
-}
-
-/* An honest worker 1 names what it has in hand; others have nothing. */
-static void poll(struct stage *s, unsigned worker, int32_t free_slots)
-{
-    poll_as(s, worker, free_slots, s->in_hand.v, worker == 1 ? s->in_hand.n : 0);
-}
-
-static size_t jobs_given(const struct stage *s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s->e.dispatches.n; i++)
-        n += s->e.dispatches.v[i].work.jobs.n;
-    return n;
-}
-
-static struct job_spec given(const struct stage *s, size_t nth)
-{
-    for (size_t i = 0; i < s->e.dispatches.n; i++) {
-        const struct work *w = &s->e.dispatches.v[i].work;
-        if (nth < w->jobs.n)
-            return w->jobs.v[nth];
-        nth -= w->jobs.n;
-    }
-    fail_msg("no job was given");
-    return (struct job_spec){0};
-}
-
-static void result_of(struct stage *s, unsigned worker, const struct job_spec *j,
-    enum job_outcome outcome, bool clean)
-{
-    struct job_result r = {
-        .job = {j->job_id, j->token},
-        .outcome = outcome,
-        .error = outcome == OUTCOME_SUCCEEDED ? "" : "it broke",
-        .host = "h",
-        .clean = clean,
-        .app_slug = ""
-    };
-    struct uuid w = id_of(worker);
-    core_job_result(s->c, &w, &r);
-    for (size_t i = s->in_hand.n; i-- > 0;)
-        if (uuid_eq(&s->in_hand.v[i].id, &j->job_id))
-            vec_remove_swap(&s->in_hand, i);
-    take(s);
-}
-
-static enum refusal last_refusal(const struct stage *s)
-{
-    assert_true(s->e.replies.n > 0);
-    return s->e.replies.v[s->e.replies.n - 1].code;
-}
-
-static enum refusal command(struct stage *s, enum task_verb verb, unsigned task, unsigned build)
-{
-    struct uuid t = id_of(task), who = id_of(800), b = id_of(build);
-    core_task_command(s->c, verb, &t, &who, &b, "echo other", ticket(77));
-    take(s);
-    return last_refusal(s);
-}
-
-/* Create, start and finish the start of one task; returns its start job. */
-static struct job_spec running_task(struct stage *s, unsigned task)
-{
-    create(s, task);
-    poll(s, 1, 1);
-    take(s);
-    struct job_spec j = given(s, 0);
-    result_of(s, 1, &j, OUTCOME_SUCCEEDED, false);
-    return j;
-}
+#include "tests/unit/scheduler/core_stage.h"
 
 /* ---- what it promises ---- */
 
@@ -551,6 +352,120 @@ static void a_message_reaches_the_worker_that_holds_the_session(void **state)
     stage_close(&s);
 }
 
+static void a_message_is_refused_while_the_app_is_not_well(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *slug, *health;
+        enum refusal refusal;
+    } rows[] = {
+        {"shell", "initializing", REFUSAL_TASK_INITIALIZING},
+        {"shell", "healthy",      REFUSAL_NONE             },
+        {"shell", "disabled",     REFUSAL_NONE             },
+        {"shell", "unhealthy",    REFUSAL_TASK_NOT_ACTIVE  },
+        {"other", "unhealthy",    REFUSAL_NONE             }, /* not the task's app */
+        {NULL,    "initializing", REFUSAL_TASK_INITIALIZING},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct stage s;
+        stage_open(&s, default_conf());
+        struct job_spec j = running_task(&s, 1);
+        struct uuid one = id_of(1), send = id_of(600);
+        core_agent_said(s.c, &j.agent_id, "idle", "ready");
+        core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(6));
+        take(&s);
+        core_agent_health(s.c, &j.agent_id, rows[i].slug, rows[i].health);
+        core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+        take(&s);
+        if (rows[i].refusal == REFUSAL_NONE)
+            assert_int_equal(s.e.replies.n, 0); /* on its way */
+        else
+            assert_int_equal(last_refusal(&s), rows[i].refusal);
+        stage_close(&s);
+    }
+}
+
+/* An import's result with these apps; what becomes rows is in the stage's effects. */
+static void import(struct stage *s, const struct row_version_app *apps, size_t n, const char *slug)
+{
+    struct template_import i = {
+        .version_id = id_of(903), .job_id = id_of(70), .provisioner = "local"};
+    core_template_import(s->c, &i, ticket(1));
+    poll(s, 1, 1);
+    take(s);
+    struct job_spec j = given(s, 0);
+    struct uuid one = id_of(1);
+    struct job_result r = {
+        .job = {j.job_id, j.token},
+        .outcome = OUTCOME_SUCCEEDED,
+        .has_ai_task = true,
+        .app_slug = slug,
+        .apps = apps,
+        .n_apps = n
+    };
+    core_job_result(s->c, &one, &r);
+    take(s);
+}
+
+static void an_import_tells_the_apps_of_its_version(void **state)
+{
+    (void)state;
+    static const struct row_version_app apps[] = {
+        {.slug = "preview", .display_name = "Preview", .icon = "", .url = ""                                 },
+        {.slug = "claude",
+         .display_name = "Claude",
+         .icon = "",
+         .url = "",
+         .has_health_check = true},
+        {.slug = "",                 .display_name = "nameless",                                 .icon = "", .url = ""},
+    };
+    struct stage s;
+    stage_open(&s, default_conf());
+    import(&s, apps, COUNT(apps), "claude");
+    assert_int_equal(s.e.version_apps.n, 2);
+    assert_string_equal(s.e.version_apps.v[0].slug, "preview");
+    assert_false(s.e.version_apps.v[0].is_task_app);
+    assert_true(s.e.version_apps.v[1].is_task_app);
+    assert_true(s.e.version_apps.v[1].has_health_check);
+    stage_close(&s);
+
+    stage_open(&s, default_conf());
+    import(&s, NULL, 0, "shell"); /* a worker of an earlier version */
+    assert_int_equal(s.e.version_apps.n, 1);
+    assert_string_equal(s.e.version_apps.v[0].slug, "shell");
+    assert_true(s.e.version_apps.v[0].is_task_app);
+    assert_false(s.e.version_apps.v[0].has_health_check);
+    stage_close(&s);
+
+    stage_open(&s, default_conf());
+    import(&s, NULL, 0, NULL);
+    assert_int_equal(s.e.version_apps.n, 0);
+    stage_close(&s);
+}
+
+/* Numbering costs O(queue): not for every create that asks for its place. */
+static void a_new_task_of_a_long_queue_stands_last_until_it_is_numbered(void **state)
+{
+    (void)state;
+    struct core_conf conf = default_conf();
+    conf.cap = 1;
+    struct stage s;
+    stage_open(&s, conf);
+    for (unsigned i = 1; i <= 5000; i++)
+        create(&s, i);
+    take(&s);
+    struct uuid first = id_of(1), late = id_of(6000), other = id_of(6001);
+    assert_int_equal(core_queue_place(s.c, &first).position, 1);
+    create(&s, 6000);
+    create_as(&s, 6001, 801, 0);
+    assert_int_equal(core_queue_place(s.c, &late).position, 5001);
+    assert_int_equal(core_queue_place(s.c, &other).position, 5002); /* its owner's first: later */
+    pass(&s, 10);
+    assert_int_equal(core_queue_place(s.c, &other).position, 2);
+    assert_int_equal(core_queue_place(s.c, &late).position, 5002);
+    stage_close(&s);
+}
+
 static void a_message_follows_the_agent_to_another_worker(void **state)
 {
     (void)state;
@@ -775,7 +690,10 @@ int main(void)
         cmocka_unit_test(a_waiting_task_is_deleted_at_once),
         cmocka_unit_test(tasks_at_rest_make_room_and_working_ones_do_not),
         cmocka_unit_test(a_message_reaches_the_worker_that_holds_the_session),
+        cmocka_unit_test(a_message_is_refused_while_the_app_is_not_well),
         cmocka_unit_test(a_message_follows_the_agent_to_another_worker),
+        cmocka_unit_test(an_import_tells_the_apps_of_its_version),
+        cmocka_unit_test(a_new_task_of_a_long_queue_stands_last_until_it_is_numbered),
         cmocka_unit_test(an_agent_that_is_gone_is_not_left_working),
         cmocka_unit_test(a_running_start_is_canceled_and_cleaned_up),
         cmocka_unit_test(a_new_start_revokes_the_agent_before),

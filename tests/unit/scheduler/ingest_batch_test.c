@@ -39,29 +39,45 @@ static void stage_close(struct stage *s)
     map_done(&s->agents);
 }
 
-/* One entry with `n` reports of this state, numbered from `first`. */
-static void add_states(struct stage *s, uint64_t first, size_t n, const char *state)
+/* One entry with these reports, numbered from `first`. */
+static void add_list(struct stage *s, uint64_t first, Stint__V1__Report *reports, size_t n)
 {
-    Stint__V1__AppState what[8];
-    Stint__V1__Report reports[8], *list[8];
+    Stint__V1__Report *list[16];
     assert_true(n <= COUNT(list));
     for (size_t i = 0; i < n; i++) {
-        stint__v1__app_state__init(&what[i]);
-        what[i].app_slug = (char *)(uintptr_t) "shell";
-        what[i].state = (char *)(uintptr_t)state;
-        stint__v1__report__init(&reports[i]);
         reports[i].seq = first + i;
-        reports[i].what_case = STINT__V1__REPORT__WHAT_APP_STATE;
-        reports[i].app_state = &what[i];
         list[i] = &reports[i];
     }
     Stint__V1__AgentReports m = STINT__V1__AGENT_REPORTS__INIT;
     m.agent_id = wire_uuid(&agent_id);
     m.n_report = n;
     m.report = list;
-    uint8_t bytes[1024];
+    uint8_t *bytes = mem_alloc(stint__v1__agent_reports__get_packed_size(&m));
     size_t len = stint__v1__agent_reports__pack(&m, bytes);
     ingest_batch_add_reports(&s->batch, "1-1", bytes, len);
+    free(bytes);
+}
+
+static char *lend(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+/* One entry with `n` reports of this state, numbered from `first`. */
+static void add_states(struct stage *s, uint64_t first, size_t n, const char *state)
+{
+    Stint__V1__AppState what[8];
+    Stint__V1__Report reports[8];
+    assert_true(n <= COUNT(what));
+    for (size_t i = 0; i < n; i++) {
+        stint__v1__app_state__init(&what[i]);
+        what[i].app_slug = lend("shell");
+        what[i].state = lend(state);
+        stint__v1__report__init(&reports[i]);
+        reports[i].what_case = STINT__V1__REPORT__WHAT_APP_STATE;
+        reports[i].app_state = &what[i];
+    }
+    add_list(s, first, reports, n);
 }
 
 /* How many statements it takes. */
@@ -174,6 +190,128 @@ static void agents_that_are_not_known_are_asked_for(void **state)
     stage_close(&s);
 }
 
+static void lines_of_scripts_and_apps_are_bounded(void **state)
+{
+    (void)state;
+    char *long_line = mem_alloc(5000);
+    memset(long_line, 'x', 4999);
+    const struct {
+        uint64_t id;
+        const char *level, *source, *output;
+        bool is_good;
+    } rows[] = {
+        {1,             "info",  "setup",   "hello",   true },
+        {2,             "error", "claude",  long_line, true }, /* cut */
+        {3,             "info",  long_line, "hello",   true }, /* cut */
+        {0,             "info",  "setup",   "hello",   false},
+        {(1 << 20) + 1, "info",  "setup",   "hello",   false},
+        {4,             "loud",  "setup",   "hello",   false},
+        {UINT64_MAX,    "info",  "setup",   "hello",   false},
+        {5,             "info",  "setup",   "\xff",    false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct stage s;
+        stage_open(&s, 0);
+        Stint__V1__AgentLog line = STINT__V1__AGENT_LOG__INIT;
+        line.id = rows[i].id;
+        line.level = lend(rows[i].level);
+        line.source = lend(rows[i].source);
+        line.output = lend(rows[i].output);
+        Stint__V1__Report r = STINT__V1__REPORT__INIT;
+        r.what_case = STINT__V1__REPORT__WHAT_AGENT_LOG;
+        r.agent_log = &line;
+        add_list(&s, 1, &r, 1);
+        assert_int_equal(pack(&s, false), rows[i].is_good ? 2 : 1);
+        assert_int_equal(s.batch.n_new, rows[i].is_good);
+        assert_int_equal(s.known.watermark, 1);
+        stage_close(&s);
+    }
+    free(long_line);
+}
+
+static void metadata_has_short_keys_and_bounded_values(void **state)
+{
+    (void)state;
+    char *long_text = mem_alloc(5000);
+    memset(long_text, 'k', 4999);
+    const struct {
+        const char *key, *value, *error;
+        bool is_good;
+    } rows[] = {
+        {"branch",  "main",    "",        true },
+        {"branch",  "",        "timeout", true },
+        {"branch",  long_text, long_text, true }, /* cut */
+        {"",        "main",    "",        false},
+        {long_text, "main",    "",        false},
+        {"branch",  "\xff",    "",        false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct stage s;
+        stage_open(&s, 0);
+        Stint__V1__Metadata value = STINT__V1__METADATA__INIT;
+        value.key = lend(rows[i].key);
+        value.value = lend(rows[i].value);
+        value.error = lend(rows[i].error);
+        Stint__V1__Report r = STINT__V1__REPORT__INIT;
+        r.what_case = STINT__V1__REPORT__WHAT_METADATA;
+        r.metadata = &value;
+        add_list(&s, 1, &r, 1);
+        assert_int_equal(pack(&s, false), rows[i].is_good ? 2 : 1);
+        assert_int_equal(s.batch.n_skipped, !rows[i].is_good);
+        stage_close(&s);
+    }
+    free(long_text);
+}
+
+static void health_is_told_app_by_app(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    static const char *const said[][2] = {
+        {"claude",  "initializing"},
+        {"preview", "healthy"     },
+        {"claude",  "unwell"      }, /* no such health */
+        {"claude",  "healthy"     }
+    };
+    Stint__V1__AppHealth healths[COUNT(said)];
+    Stint__V1__Report reports[COUNT(said)];
+    for (size_t i = 0; i < COUNT(said); i++) {
+        stint__v1__app_health__init(&healths[i]);
+        healths[i].app_slug = lend(said[i][0]);
+        healths[i].health = lend(said[i][1]);
+        stint__v1__report__init(&reports[i]);
+        reports[i].what_case = STINT__V1__REPORT__WHAT_APP_HEALTH;
+        reports[i].app_health = &healths[i];
+    }
+    add_list(&s, 1, reports, COUNT(said));
+    assert_int_equal(pack(&s, false), 2);
+    assert_int_equal(s.batch.healths.n, 3);
+    assert_string_equal(s.batch.healths.v[2].slug, "claude");
+    assert_string_equal(s.batch.healths.v[2].health, "healthy");
+    ingest_batch_clear(&s.batch);
+    assert_int_equal(s.batch.healths.n, 0);
+    stage_close(&s);
+}
+
+/* What comes and goes within a batch is work all the same. */
+static void work_that_has_ended_within_the_batch_is_not_overlooked(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    add_states(&s, 1, 1, "working");
+    add_states(&s, 2, 1, "complete");
+    pack(&s, false);
+    assert_string_equal(s.known.state, "complete");
+    assert_true(s.known.worked);
+    ingest_batch_clear(&s.batch);
+    add_states(&s, 3, 1, "idle");
+    pack(&s, false);
+    assert_false(s.known.worked);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +322,10 @@ int main(void)
         cmocka_unit_test(a_refused_batch_is_passed_over_as_a_whole),
         cmocka_unit_test(an_entry_that_cannot_be_read_is_dead_and_acknowledged),
         cmocka_unit_test(agents_that_are_not_known_are_asked_for),
+        cmocka_unit_test(lines_of_scripts_and_apps_are_bounded),
+        cmocka_unit_test(metadata_has_short_keys_and_bounded_values),
+        cmocka_unit_test(health_is_told_app_by_app),
+        cmocka_unit_test(work_that_has_ended_within_the_batch_is_not_overlooked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
