@@ -124,7 +124,7 @@ struct manifest {
     char *prompt;
     int64_t grace_ms;
     char *workers_dir;
-    char *secrets_file; /* "": none */
+    char *secrets_file;       /* NULL: none */
     struct env_pairs secrets; /* never logged; see manifest_load_secrets() */
     /* The task's app is always among them: added last, without a command, if the file has not got
      * it.  With agentapi and no health of its own it is watched at /status. */

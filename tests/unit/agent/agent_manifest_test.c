@@ -66,32 +66,55 @@ static void test_keys_that_may_be_left_out(void **state)
 static const struct {
     const char *key, *value, *says;
 } wrong[] = {
-    {"version",      NULL,               "\"version\" is missing"                              },
-    {"version",      "2",                "\"version\" must be 1"                               },
-    {"version",      "\"1\"",            "\"version\" must be 1"                               },
-    {"agent_id",     NULL,               "\"agent_id\" is missing"                             },
-    {"agent_id",     "\"x\"",            "\"agent_id\" must be a uuid"                         },
-    {"agent_id",     "7",                "\"agent_id\" must be a text"                         },
-    {"agent_token",  "\"secret\"",       "\"agent_token\" must be a uuid"                      },
-    {"task_name",    "\"\"",             "\"task_name\" must not be empty"                     },
-    {"owner_name",   "null",             "\"owner_name\" must be a text"                       },
-    {"build_number", "0",                "\"build_number\" must be from 1 to 2147483647, not 0"},
-    {"build_number", "1.5",              "\"build_number\" must be a whole number"             },
-    {"grace_ms",     "-1",               "\"grace_ms\" must be from 0 to 3600000, not -1"      },
-    {"grace_ms",     "\"10s\"",          "\"grace_ms\" must be a whole number"                 },
-    {"dir",          "\"work\"",         "\"dir\" must be an absolute path"                    },
-    {"workers_dir",  "\"\"",             "\"workers_dir\" must be an absolute path"            },
-    {"prompt",       NULL,               "\"prompt\" is missing"                               },
-    {"prompt",       "[\"a\"]",          "\"prompt\" must be a text"                           },
-    {"command",      NULL,               "\"command\" is missing"                              },
-    {"command",      "\"bash\"",         "\"command\" must be a list"                          },
-    {"command",      "[]",               "\"command\" must be a list of at least one text"     },
-    {"command",      "[\"\"]",           "the first not empty"                                 },
-    {"command",      "[\"a\", 1]",       "\"command\" must be a list of texts"                 },
-    {"env",          "[]",               "\"env\" must be an object of texts"                  },
-    {"env",          "{\"A\": 1}",       "\"env\": \"A\" must be a text"                       },
-    {"env",          "{\"A=B\": \"1\"}", "\"env\" has a name"                                  },
-    {"env",          "{\"\": \"1\"}",    "\"env\" has a name"                                  },
+    {"version",      NULL,                                                                              "\"version\" is missing"                              },
+    {"version",      "2",                                                                               "\"version\" must be 1"                               },
+    {"version",      "\"1\"",                                                                           "\"version\" must be 1"                               },
+    {"agent_id",     NULL,                                                                              "\"agent_id\" is missing"                             },
+    {"agent_id",     "\"x\"",                                                                           "\"agent_id\" must be a uuid"                         },
+    {"agent_id",     "7",                                                                               "\"agent_id\" must be a text"                         },
+    {"agent_token",  "\"secret\"",                                                                      "\"agent_token\" must be a uuid"                      },
+    {"task_name",    "\"\"",                                                                            "\"task_name\" must not be empty"                     },
+    {"owner_name",   "null",                                                                            "\"owner_name\" must be a text"                       },
+    {"build_number", "0",                                                                               "\"build_number\" must be from 1 to 2147483647, not 0"},
+    {"build_number", "1.5",                                                                             "\"build_number\" must be a whole number"             },
+    {"grace_ms",     "-1",                                                                              "\"grace_ms\" must be from 0 to 3600000, not -1"      },
+    {"grace_ms",     "\"10s\"",                                                                         "\"grace_ms\" must be a whole number"                 },
+    {"dir",          "\"work\"",                                                                        "\"dir\" must be an absolute path"                    },
+    {"workers_dir",  "\"\"",                                                                            "\"workers_dir\" must be an absolute path"            },
+    {"prompt",       NULL,                                                                              "\"prompt\" is missing"                               },
+    {"prompt",       "[\"a\"]",                                                                         "\"prompt\" must be a text"                           },
+    {"command",      NULL,                                                                              "\"command\" is missing, and there is no \"agentapi\""},
+    {"agentapi",     "{}",                                                                              "\"command\" and \"agentapi\" exclude each other"     },
+    {"secrets_file", "\"here\"",                                                                        "\"secrets_file\" must be an absolute path"           },
+    {"apps",         "{}",                                                                              "\"apps\" must be a list of objects"                  },
+    {"apps",         "[1]",                                                                             "manifest: apps[0] must be an object"                 },
+    {"apps",         "[{}]",                                                                            "manifest: apps[0]: \"slug\" is missing"              },
+    {"apps",         "[{\"slug\":\"a\"},{\"slug\":\"a\"}]",                                             "apps[1]: \"slug\" is that of an earlier one"         },
+    {"apps",         "[{\"slug\":\"a\",\"restart\":\"no\"}]",
+     "\"restart\" must be one of on-failure|always|never"                                                                                                     },
+    {"apps",         "[{\"slug\":\"a\",\"env\":{\"A\":1}}]",                                            "apps[0]: \"env\": \"A\" must be a text"              },
+    {"apps",         "[{\"slug\":\"a\",\"health\":{}}]",                                                "apps[0].health: \"url\" is missing"                  },
+    {"apps",         "[{\"slug\":\"a\",\"health\":{\"url\":\"ftp://x\"}}]",
+     "\"url\" must begin with http:// or https://"                                                                                                            },
+    {"scripts",      "[{\"name\":\"a\",\"command\":[\"x\"]}]",                                          "scripts[0]: \"run\" is missing"                      },
+    {"scripts",      "[{\"name\":\"a\",\"command\":[\"x\"],\"run\":\"cron\"}]",
+     "scripts[0]: \"cron\" is missing"                                                                                                                        },
+    {"scripts",      "[{\"name\":\"a\",\"command\":[\"x\"],\"run\":\"cron\",\"cron\":\"60 * * * *\"}]",
+     "scripts[0]: \"cron\": the minute of \"60 * * * *\" is not sound"                                                                                        },
+    {"scripts",      "[{\"name\":\"a\",\"command\":[\"x\"],\"run\":\"start\",\"cron\":\"* * * * *\"}]",
+     "scripts[0]: \"cron\" is for"                                                                                                                            },
+    {"scripts",      "[{\"name\":\"a\",\"command\":[\"x\"],\"run\":\"stop\",\"blocking\":1}]",
+     "scripts[0]: \"blocking\" must be true or false"                                                                                                         },
+    {"metadata",     "[{\"key\":\"a\",\"command\":[\"x\"],\"interval_ms\":1}]",
+     "metadata[0]: \"interval_ms\" must be from 1000 to 86400000, not 1"                                                                                      },
+    {"command",      "\"bash\"",                                                                        "\"command\" must be a list"                          },
+    {"command",      "[]",                                                                              "\"command\" must be a list of at least one text"     },
+    {"command",      "[\"\"]",                                                                          "the first not empty"                                 },
+    {"command",      "[\"a\", 1]",                                                                      "\"command\" must be a list of texts"                 },
+    {"env",          "[]",                                                                              "\"env\" must be an object of texts"                  },
+    {"env",          "{\"A\": 1}",                                                                      "\"env\": \"A\" must be a text"                       },
+    {"env",          "{\"A=B\": \"1\"}",                                                                "\"env\" has a name"                                  },
+    {"env",          "{\"\": \"1\"}",                                                                   "\"env\" has a name"                                  },
 };
 
 static void test_wrong(void **state)
@@ -114,6 +137,106 @@ static void test_wrong(void **state)
                 wrong[i].says);
         assert_null(m);
     }
+}
+
+/* ---- what a whole agent is told ---- */
+
+/* `good` without its command and with these keys (JSON without braces). */
+static void parse_with(const char *keys, struct manifest **ret_manifest)
+{
+    json_t *root = json_loads(good, 0, NULL);
+    struct strbuf more;
+    strbuf_init(&more);
+    strbuf_addf(&more, "{%s}", keys);
+    json_t *added = json_loads(more.s, 0, NULL);
+    strbuf_done(&more);
+    assert_non_null(added);
+    json_object_del(root, "command");
+    json_object_update(root, added);
+    scoped_free char *text = json_dumps(root, 0);
+    json_decref(added);
+    json_decref(root);
+    struct errctx ctx;
+    if (parse(text, ret_manifest, &ctx) != ERR_OK)
+        fail_msg("%s", ctx.text);
+}
+
+static void test_agentapi(void **state)
+{
+    (void)state;
+    scoped(manifest_freep) struct manifest *m = NULL;
+    parse_with("\"agentapi\": {\"port\": 0, \"prompt\": \"none\", "
+               "\"enable_state_persistence\": true}",
+        &m);
+    assert_null(m->command);
+    assert_true(m->agentapi.is_on && m->agentapi.keeps_state && !m->agentapi.sends_prompt);
+    assert_int_equal(m->agentapi.port, 0);
+    /* The task's app is there though nobody has named it, and it is watched. */
+    const struct manifest_app *app = manifest_find_app(m, "shell");
+    assert_ptr_equal(app, &m->apps[0]);
+    assert_null(app->command);
+    assert_string_equal(app->health.url, "http://localhost:${AGENTAPI_PORT}/status");
+    assert_int_equal(app->health.threshold, 20);
+    assert_null(m->secrets_file);
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    scoped(manifest_freep) struct manifest *m = NULL;
+    parse_with(
+        "\"agentapi\": {}, \"apps\": [{\"slug\": \"web\", \"command\": [\"w\"], \"restart\": "
+        "\"never\"}, {\"slug\": \"shell\", \"display_name\": \"Shell\", \"command\": [\"s\", "
+        "\"-x\"], \"env\": {\"K\": \"V\"}, \"dir\": \"/d\", \"health\": {\"url\": \"http://h/\", "
+        "\"threshold\": 2}}], \"scripts\": [{\"name\": \"tidy\", \"command\": [\"t\"], \"run\": "
+        "\"cron\", \"cron\": \"*/5 * * * *\"}, {\"name\": \"get\", \"command\": [\"g\"], \"run\": "
+        "\"start\", \"blocking\": true, \"timeout_ms\": 60000}], \"metadata\": [{\"key\": "
+        "\"cpu\", \"command\": [\"c\"]}]",
+        &m);
+    assert_true(m->agentapi.is_on && m->agentapi.sends_prompt && !m->agentapi.keeps_state);
+    assert_int_equal(m->agentapi.port, 3284);
+    assert_int_equal(m->n_apps, 2);
+    assert_string_equal(m->apps[0].display_name, "web");
+    assert_int_equal(m->apps[0].restart, RESTART_NEVER);
+    assert_null(m->apps[0].health.url);
+    assert_string_equal(m->apps[1].command[1], "-x");
+    assert_string_equal(m->apps[1].env.v[0].value, "V");
+    assert_string_equal(m->apps[1].dir, "/d");
+    assert_int_equal(m->apps[1].restart, RESTART_ON_FAILURE);
+    assert_string_equal(m->apps[1].health.url, "http://h/");
+    assert_int_equal(m->apps[1].health.interval_ms, 3000);
+    assert_int_equal(m->apps[1].health.threshold, 2);
+    assert_int_equal(m->scripts[0].run, SCRIPT_CRON);
+    assert_true(m->scripts[1].is_blocking);
+    assert_int_equal(m->scripts[1].timeout_ms, 60000);
+    assert_string_equal(m->metadata[0].display_name, "cpu");
+    assert_int_equal(m->metadata[0].interval_ms, 10000);
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    struct lab lab;
+    lab_open(&lab);
+    scoped(manifest_freep) struct manifest *m = NULL;
+    struct errctx ctx = {0};
+    assert_int_equal(parse(good, &m, &ctx), ERR_OK);
+    assert_int_equal(manifest_load_secrets(m, &ctx), ERR_OK); /* there are none */
+    struct strbuf path;
+    strbuf_init(&path);
+    strbuf_addf(&path, "%s/secrets.json", lab.path);
+    m->secrets_file = strbuf_detach(&path);
+    assert_int_equal(manifest_load_secrets(m, &ctx), ERR_NOT_FOUND);
+    static const char damaged[] = "{\"KEY\": \"hunter2\"";
+    lab_write(&lab, "secrets.json", damaged, strlen(damaged));
+    assert_int_equal(manifest_load_secrets(m, &ctx), ERR_CONFIG);
+    assert_null(strstr(ctx.text, "hunter2"));
+    static const char sound[] = "{\"KEY\": \"hunter2\"}";
+    lab_write(&lab, "secrets.json", sound, strlen(sound));
+    assert_int_equal(manifest_load_secrets(m, &ctx), ERR_OK);
+    assert_string_equal(m->secrets.v[0].value, "hunter2");
+    assert_int_equal(lab_size(&lab, "secrets.json"), -1);
+    lab_close(&lab);
 }
 
 static void test_not_json(void **state)
@@ -160,6 +283,9 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_keys_that_may_be_left_out),
         cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_agentapi),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_not_json),
         cmocka_unit_test(test_large_prompt),
         cmocka_unit_test(test_file_that_is_not_there),
