@@ -109,6 +109,11 @@ static enum err say_app(
 
 void status_app(struct status *s, enum app_state state, const char *message)
 {
+    status_app_linked(s, state, message, "");
+}
+
+void status_app_linked(struct status *s, enum app_state state, const char *message, const char *uri)
+{
     scoped(strbuf_done) struct strbuf clean;
     strbuf_init(&clean);
     text_add_sanitized(&clean, message);
@@ -117,7 +122,7 @@ void status_app(struct status *s, enum app_state state, const char *message)
     memcpy(text, clean.s, n);
     text[n] = '\0';
     /* Cannot fail when it must be said. */
-    enum err e = say_app(s, state, text, "", true);
+    enum err e = say_app(s, state, text, uri, true);
     (void)e;
 }
 
@@ -204,7 +209,7 @@ void status_lifecycle(struct status *s, const char *state)
 /* ---- the conversation ---- */
 
 static enum err say_chat(
-    struct status *s, const char *role, const char *text, size_t n, bool always)
+    struct status *s, uint64_t id, const char *role, const char *text, size_t n, bool always)
 {
     scoped_free char *content = mem_strndup(text, n);
     Stint__V1__ChatMessage chat = STINT__V1__CHAT_MESSAGE__INIT;
@@ -212,7 +217,7 @@ static enum err say_chat(
     chat.content = content;
     Stint__V1__Report report = report_of(STINT__V1__REPORT__WHAT_CHAT_MESSAGE);
     report.chat_message = &chat;
-    chat.id = reports_next_message_id(s->reports);
+    chat.id = id;
     if (!always)
         return reports_add(s->reports, &report);
     reports_add_always(s->reports, &report);
@@ -225,7 +230,7 @@ void status_input(struct status *s, const char *text, size_t n)
         size_t piece = text_utf8_prefix(text, n, CHAT_CONTENT_BYTES_MAX);
         if (piece == 0)
             piece = n < CHAT_CONTENT_BYTES_MAX ? n : CHAT_CONTENT_BYTES_MAX;
-        enum err e = say_chat(s, "user", text, piece, true);
+        enum err e = say_chat(s, status_next_chat_id(s), "user", text, piece, true);
         (void)e;
         text += piece;
         n -= piece;
@@ -234,7 +239,17 @@ void status_input(struct status *s, const char *text, size_t n)
 
 enum err status_output(struct status *s, const char *text, size_t n)
 {
-    return say_chat(s, "agent", text, n, s->are_last_words);
+    return say_chat(s, status_next_chat_id(s), "agent", text, n, s->are_last_words);
+}
+
+enum err status_chat(struct status *s, uint64_t id, const char *role, const char *text, size_t n)
+{
+    return say_chat(s, id, role, text, n, s->are_last_words);
+}
+
+uint64_t status_next_chat_id(const struct status *s)
+{
+    return reports_next_message_id(s->reports);
 }
 
 void status_last_words(struct status *s)

@@ -29,6 +29,9 @@ void status_free(struct status *s);
 
 /* The agent's own word on the app: always said.  `message` is cleaned and cut to 160 bytes. */
 void status_app(struct status *s, enum app_state state, const char *message);
+/* The same with a link, which is sound. */
+void status_app_linked(
+    struct status *s, enum app_state state, const char *message, const char *uri);
 
 /*
  * The app's own word.  ERR_INVALID with a sentence that says what is allowed: `message` has 1 to
@@ -52,6 +55,12 @@ void status_lifecycle(struct status *s, const char *state);
 void status_input(struct status *s, const char *text, size_t n);
 /* Output of the app, role agent: at most CHAT_CONTENT_BYTES_MAX.  As reports_add(). */
 enum err must_check status_output(struct status *s, const char *text, size_t n);
+/* Entry `id` of the conversation, role "user" or "agent": takes the place of an earlier one with
+ * this id.  Text as status_output(). */
+enum err must_check status_chat(
+    struct status *s, uint64_t id, const char *role, const char *text, size_t n);
+/* The id behind all that have been said. */
+uint64_t status_next_chat_id(const struct status *s);
 /* The agent is about to stop: from now on output is said whatever the limit is. */
 void status_last_words(struct status *s);
 /* The store is not full: output may be said. */
