@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/list.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
@@ -24,11 +25,19 @@
 
 enum ending { ENDING_NOT, ENDING_BEGUN, ENDING_TERM, ENDING_KILL };
 
-struct children {
-    uv_signal_t *on_child;
-    pid_t running; /* 0: none */
+struct child {
+    struct list item;
+    struct children *children;
+    pid_t pid;
     child_exit_fn on_exit;
     void *arg;
+    struct timer *grace; /* NULL: it is not being ended */
+};
+
+struct children {
+    struct loop *loop;
+    uv_signal_t *on_child;
+    struct list running;
     enum ending ending;
     int64_t grace_ms;
     struct timer *timer;
@@ -41,14 +50,36 @@ static void on_timer(void *arg);
 
 /* ---- reaping ---- */
 
+static struct child *find(const struct children *c, pid_t pid)
+{
+    list_for(item, &c->running)
+    {
+        struct child *k = container_of(item, struct child, item);
+        if (k->pid == pid)
+            return k;
+    }
+    return NULL;
+}
+
+static void child_free(struct child *k)
+{
+    timer_free(k->grace);
+    list_unlink(&k->item);
+    free(k);
+}
+
 static void ended(struct children *c, pid_t pid, int wait_status)
 {
-    if (pid != c->running) {
+    struct child *k = find(c, pid);
+    if (k == NULL) {
         log_debug("reaped an orphan pid=%d", (int)pid);
         return;
     }
-    c->running = 0;
-    c->on_exit(c->arg, wait_status);
+    if (k->grace != NULL)
+        kill(-pid, SIGKILL); /* what it has left behind was to be ended too */
+    list_unlink(&k->item);
+    k->on_exit(k->arg, wait_status);
+    child_free(k);
 }
 
 static void on_child(uv_signal_t *handle, int number)
@@ -64,6 +95,8 @@ static void on_child(uv_signal_t *handle, int number)
 struct children *children_new(struct loop *l)
 {
     struct children *c = mem_alloc(sizeof(*c));
+    c->loop = l;
+    list_init(&c->running);
     c->on_child = mem_alloc(sizeof(*c->on_child));
     c->on_child->data = c;
     c->timer = timer_new(l, on_timer, c);
@@ -83,18 +116,57 @@ void children_free(struct children *c)
 {
     if (c == NULL)
         return;
+    list_for_safe(item, &c->running) child_free(container_of(item, struct child, item));
     uv_close((uv_handle_t *)c->on_child, on_closed);
     timer_free(c->timer);
     free(c);
 }
 
+pid_t child_pid(const struct child *k)
+{
+    return k->pid;
+}
+
 void children_signal(struct children *c, int number)
 {
-    if (c->running > 0)
-        kill(-c->running, number);
+    list_for(item, &c->running) kill(-container_of(item, struct child, item)->pid, number);
+}
+
+/* ---- how it has ended ---- */
+
+bool child_has_succeeded(int wait_status)
+{
+    return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+}
+
+void child_end_text(int wait_status, char ret_text[static CHILD_END_TEXT_MAX])
+{
+    const char *name = WIFSIGNALED(wait_status) ? sigabbrev_np(WTERMSIG(wait_status)) : NULL;
+    if (name != NULL)
+        snprintf(ret_text, CHILD_END_TEXT_MAX, "SIG%s", name);
+    else if (WIFSIGNALED(wait_status))
+        snprintf(ret_text, CHILD_END_TEXT_MAX, "signal %d", WTERMSIG(wait_status));
+    else
+        snprintf(ret_text, CHILD_END_TEXT_MAX, "exit status %d", WEXITSTATUS(wait_status));
 }
 
 /* ---- ending ---- */
+
+static void on_grace_over(void *arg)
+{
+    struct child *k = arg;
+    log_warn("the grace time is over, killing it pid=%d", (int)k->pid);
+    kill(-k->pid, SIGKILL);
+}
+
+void child_end(struct child *k, int64_t grace_ms)
+{
+    if (k->grace != NULL)
+        return;
+    kill(-k->pid, SIGTERM);
+    k->grace = timer_new(k->children->loop, on_grace_over, k);
+    timer_start(k->grace, grace_ms, 0);
+}
 
 static void signal_all(struct children *c, int number)
 {
@@ -106,8 +178,8 @@ static void signal_all(struct children *c, int number)
 
 static bool are_gone(const struct children *c)
 {
-    if (c->running != 0 || getpid() != 1)
-        return c->running == 0;
+    if (!list_is_empty(&c->running) || getpid() != 1)
+        return list_is_empty(&c->running);
     siginfo_t info;
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD;
 }
@@ -244,7 +316,18 @@ static int spawn(const char *program, const struct child_spec *spec, int output,
     return error;
 }
 
-enum err children_start(struct children *c, const struct child_spec *spec, pid_t *ret_pid,
+static struct child *child_new(struct children *c, const struct child_spec *spec, pid_t pid)
+{
+    struct child *k = mem_alloc(sizeof(*k));
+    k->children = c;
+    k->pid = pid;
+    k->on_exit = spec->on_exit;
+    k->arg = spec->arg;
+    list_append(&c->running, &k->item);
+    return k;
+}
+
+enum err children_start(struct children *c, const struct child_spec *spec, struct child **ret_child,
     int *ret_output, struct errctx *ctx)
 {
     scoped(strbuf_done) struct strbuf program;
@@ -266,10 +349,7 @@ enum err children_start(struct children *c, const struct child_spec *spec, pid_t
         return err_set(ctx, error == ENOENT ? ERR_NOT_FOUND : ERR_FAILED, "cannot run \"%s\": %s",
             spec->argv[0], strerror(error));
     }
-    c->running = pid;
-    c->on_exit = spec->on_exit;
-    c->arg = spec->arg;
-    *ret_pid = pid;
+    *ret_child = child_new(c, spec, pid);
     *ret_output = ends[0];
     return ERR_OK;
 }

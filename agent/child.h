@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * child.h - processes: starting one in a session of its own, and reaping all.
+ * child.h - processes: starting them, each in a session of its own, and reaping all.
  *
  * The agent is pid 1 of its sandbox: whatever loses its parent becomes the agent's child, so every
  * SIGCHLD is answered by reaping all that have ended, known or not.  Outside a pid namespace of its
  * own the agent makes itself the subreaper, which comes to the same.
+ *
+ *            children_start              it ends
+ *   (none) -----------------> RUNNING ------------> on_exit(), freed
+ *                                |                     ^
+ *                                | child_end: TERM     |
+ *                                v                     |
+ *                             ENDING ------------------+   after the grace time KILL
  *
  * Only libuv's signal handling is used, none of its processes: those would wait for single pids and
  * fight with this.
@@ -19,20 +26,20 @@
 #include "core/loop/loop.h"
 
 struct children;
+struct child;
 
-/* The process has ended; `wait_status` as waitpid(2) gives it. */
+/* The process has ended; `wait_status` as waitpid(2) gives it.  The child is freed after it. */
 typedef void (*child_exit_fn)(void *arg, int wait_status);
 
 struct children *children_new(struct loop *l);
-/* Does not end any. */
+/* Does not end any, and on_exit() of those that run is not called any more. */
 void children_free(struct children *c);
 
-/* The process that is running, if any, calls on_exit once; one at a time. */
 struct child_spec {
     char *const *argv; /* argv[0] without '/' is looked for in the PATH of `env` */
     char *const *env;
     const char *dir;
-    child_exit_fn on_exit;
+    child_exit_fn on_exit; /* once, from the loop */
     void *arg;
 };
 
@@ -40,14 +47,25 @@ struct child_spec {
  * stderr into one pipe of which *ret_output is the reading end (not blocking), all other files
  * closed, signals as a fresh process has them.  ERR_NOT_FOUND or ERR_FAILED with a sentence. */
 enum err must_check children_start(struct children *c, const struct child_spec *spec,
-    pid_t *ret_pid, int *ret_output, struct errctx *ctx);
+    struct child **ret_child, int *ret_output, struct errctx *ctx);
 
-/* Send to the running process's group; nothing if there is none. */
+pid_t child_pid(const struct child *k);
+
+/* TERM to its process group, KILL after the grace time; and KILL to what is left of the group when
+ * it has ended.  Its on_exit() follows. */
+void child_end(struct child *k, int64_t grace_ms);
+
+/* Send to the groups of all that run. */
 void children_signal(struct children *c, int number);
 
 /* End all: TERM, after the grace time KILL.  As pid 1 that is every process of the sandbox, else
- * the running process's group.  done(arg) follows when they are gone, or a second after KILL at the
+ * the groups of all that run.  done(arg) follows when they are gone, or a second after KILL at the
  * latest; never from inside this call. */
 void children_end(struct children *c, int64_t grace_ms, loop_fn done, void *arg);
+
+/* "exit status 3", "SIGKILL": how a process has ended, for people. */
+#define CHILD_END_TEXT_MAX 32
+void child_end_text(int wait_status, char ret_text[static CHILD_END_TEXT_MAX]);
+bool child_has_succeeded(int wait_status);
 
 #endif

@@ -104,14 +104,14 @@ static enum err start_command(struct turns *t, const char *text, struct errctx *
     turn_env_init(&env, m, text, t->prompt_file, t->conf.control_path);
     struct child_spec spec = {
         .argv = m->command, .env = env.v.v, .dir = m->dir, .on_exit = on_exit_of_app, .arg = t};
-    pid_t pid;
+    struct child *child;
     int fd;
-    enum err e = children_start(t->conf.children, &spec, &pid, &fd, ctx);
+    enum err e = children_start(t->conf.children, &spec, &child, &fd, ctx);
     turn_env_done(&env);
     if (e != ERR_OK)
         return e;
     t->output = output_new(t->conf.loop, t->conf.status, fd);
-    log_info("a turn has begun turn=%u pid=%d", t->number, (int)pid);
+    log_info("a turn has begun turn=%u pid=%d", t->number, (int)child_pid(child));
     return ERR_OK;
 }
 
