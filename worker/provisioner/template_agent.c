@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/cron.h"
 #include "core/base/mem.h"
 #include "worker/provisioner/template_part.h"
 
@@ -164,8 +165,10 @@ static enum err check_way(const struct template_source *s, struct template *t)
 
 static enum err check_cron(const struct template_source *s, const char *path, const char *cron)
 {
-    (void)s, (void)path, (void)cron;
-    return ERR_OK;
+    struct cron ignored;
+    struct errctx why = {0};
+    return cron_parse(cron, &ignored, &why) == ERR_OK ? ERR_OK
+                                                      : template_wrong(s, path, "%s", why.text);
 }
 
 static enum err check_run(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fields to sets of numbers, and the search for the next minute that is in all of them. */
-#include "agent/cron.h"
+#include "core/base/cron.h"
 
 #include <ctype.h>
 #include <stdlib.h>
