@@ -75,6 +75,7 @@ static void head_pack(const struct report_file *f, uint64_t base, uint8_t head[H
     memcpy(head + 8, f->agent_id.b, 16);
     put64(head + 24, base);
     put64(head + 32, f->next_message_id);
+    put32(head + 40, f->last_log_id);
     put32(head + 44, crc32(head, 44));
 }
 
@@ -85,6 +86,7 @@ static bool head_unpack(struct report_file *f, const uint8_t head[HEAD_BYTES])
     memcpy(f->agent_id.b, head + 8, 16);
     f->base = get64(head + 24);
     f->next_message_id = get64(head + 32);
+    f->last_log_id = get32(head + 40);
     return true;
 }
 
@@ -146,8 +148,8 @@ enum err report_file_append(struct report_file *f, const void *payload, size_t n
 
 /* ---- opening ---- */
 
-/* Is it a chat message?  Keeps next_message_id beyond it. */
-static bool note_message(struct report_file *f, const uint8_t *payload, size_t n)
+/* Is it a chat message?  Keeps next_message_id beyond it; last_log_id likewise. */
+static bool note_ids(struct report_file *f, const uint8_t *payload, size_t n)
 {
     Stint__V1__Report *report = stint__v1__report__unpack(NULL, n, payload);
     if (report == NULL)
@@ -155,6 +157,9 @@ static bool note_message(struct report_file *f, const uint8_t *payload, size_t n
     bool is_chat = report->what_case == STINT__V1__REPORT__WHAT_CHAT_MESSAGE;
     if (is_chat && report->chat_message->id >= f->next_message_id)
         f->next_message_id = report->chat_message->id + 1;
+    if (report->what_case == STINT__V1__REPORT__WHAT_AGENT_LOG && report->of_agent_id.len == 0 &&
+        report->agent_log->id > f->last_log_id)
+        f->last_log_id = (uint32_t)report->agent_log->id;
     stint__v1__report__free_unpacked(report, NULL);
     return is_chat;
 }
@@ -179,7 +184,7 @@ static enum err scan(struct report_file *f, struct errctx *ctx)
     f->end = HEAD_BYTES;
     size_t size;
     while ((size = read_record(f, record)) > 0) {
-        note_message(f, record + REPORT_RECORD_HEAD, size - REPORT_RECORD_HEAD);
+        note_ids(f, record + REPORT_RECORD_HEAD, size - REPORT_RECORD_HEAD);
         *vec_push(&f->at) = f->end;
         f->end += size;
     }
@@ -203,7 +208,47 @@ static enum err create(struct report_file *f, struct errctx *ctx)
     return report_file_rewrite(f, 0, 0, ctx);
 }
 
-/* What the old agent's file holds of the conversation, as the new agent's first reports. */
+/* The old agent's words stay the old agent's: by its id and number it is known whether they have
+ * arrived before. */
+static void sign(Stint__V1__Report *r, const struct uuid *agent_id, uint64_t seq)
+{
+    if (r->of_agent_id.len != 0) /* of a still older one */
+        return;
+    r->of_agent_id.data = mem_dup(agent_id->b, sizeof(agent_id->b));
+    r->of_agent_id.len = sizeof(agent_id->b);
+    r->of_seq = seq;
+}
+
+static enum err append_report(struct report_file *f, const Stint__V1__Report *r)
+{
+    size_t n = stint__v1__report__get_packed_size(r);
+    uint8_t *payload = mem_alloc(n);
+    stint__v1__report__pack(r, payload);
+    enum err e = report_file_append(f, payload, n);
+    free(payload);
+    return e;
+}
+
+/* The conversation, what the app has said and what was logged; what was true of the old agent alone
+ * (life cycle, health, metadata) went with it. */
+static enum err carry(
+    struct report_file *f, const struct uuid *of, uint64_t seq, const uint8_t *payload, size_t n)
+{
+    Stint__V1__Report *r = stint__v1__report__unpack(NULL, n, payload);
+    enum err e = ERR_OK;
+    if (r != NULL && r->what_case == STINT__V1__REPORT__WHAT_CHAT_MESSAGE) {
+        e = append_report(f, r);
+    } else if (r != NULL && (r->what_case == STINT__V1__REPORT__WHAT_APP_STATE ||
+                                r->what_case == STINT__V1__REPORT__WHAT_AGENT_LOG)) {
+        sign(r, of, seq);
+        e = append_report(f, r);
+    }
+    if (r != NULL)
+        stint__v1__report__free_unpacked(r, NULL);
+    return e;
+}
+
+/* What the old agent's file holds, as the new agent's first reports. */
 static enum err carry_over(struct report_file *old, struct report_file *f, struct errctx *ctx)
 {
     uint8_t *record = mem_alloc(RECORD_MAX);
@@ -212,13 +257,13 @@ static enum err carry_over(struct report_file *old, struct report_file *f, struc
     for (size_t i = 0; i < old->at.n && e == ERR_OK; i++) {
         old->end = old->at.v[i];
         size_t size = read_record(old, record);
-        if (size == 0 || !note_message(old, record + REPORT_RECORD_HEAD, size - REPORT_RECORD_HEAD))
-            continue;
-        e = report_file_append(f, record + REPORT_RECORD_HEAD, size - REPORT_RECORD_HEAD);
+        if (size > 0)
+            e = carry(f, &old->agent_id, old->base + i + 1, record + REPORT_RECORD_HEAD,
+                size - REPORT_RECORD_HEAD);
     }
     old->end = end;
     free(record);
-    return e == ERR_OK ? e : err_set(ctx, e, NAME ": cannot carry the conversation over");
+    return e == ERR_OK ? e : err_set(ctx, e, NAME ": cannot carry the old reports over");
 }
 
 /* The file of an earlier build.  The new one takes its place only when it is complete. */

@@ -2,7 +2,7 @@
 /*
  * report_file.h - the append-only file behind reports.h.
  *
- *   header   "STINTRP1" | agent id 16 | base 8 | next message id 8 | 0 4 | crc 4
+ *   header   "STINTRP1" | agent id 16 | base 8 | next message id 8 | last log id 4 | crc 4
  *   record   length 4 | crc of the payload 4 | payload: a packed Report without its number
  *   record   …
  *
@@ -26,6 +26,7 @@ struct report_file {
     struct uuid agent_id;
     uint64_t base;
     uint64_t next_message_id; /* beyond every chat message in the file */
+    uint32_t last_log_id;     /* of the agent's lines of log */
     VEC(uint64_t) at;         /* where each record begins */
     uint64_t end;
 };

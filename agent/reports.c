@@ -103,6 +103,11 @@ uint64_t reports_next_message_id(const struct reports *r)
     return r->file.next_message_id;
 }
 
+uint64_t reports_next_log_id(const struct reports *r)
+{
+    return r->file.last_log_id + UINT64_C(1);
+}
+
 /* Records of the file that are committed. */
 static size_t n_dead(const struct reports *r)
 {
@@ -164,8 +169,11 @@ static bool add_late(struct reports *r)
     return true;
 }
 
-static void take_message_id(struct reports *r, const Stint__V1__Report *report)
+static void take_id(struct reports *r, const Stint__V1__Report *report)
 {
+    if (report->what_case == STINT__V1__REPORT__WHAT_AGENT_LOG &&
+        report->agent_log->id > r->file.last_log_id)
+        r->file.last_log_id = (uint32_t)report->agent_log->id;
     if (report->what_case == STINT__V1__REPORT__WHAT_CHAT_MESSAGE &&
         report->chat_message->id >= r->file.next_message_id)
         r->file.next_message_id = report->chat_message->id + 1;
@@ -180,14 +188,14 @@ enum err reports_add(struct reports *r, const Stint__V1__Report *report)
     size_t n = pack(r, report);
     enum err e = append(r, r->scratch, n);
     if (e == ERR_OK)
-        take_message_id(r, report);
+        take_id(r, report);
     return e;
 }
 
 void reports_add_always(struct reports *r, const Stint__V1__Report *report)
 {
     size_t n = pack(r, report);
-    take_message_id(r, report);
+    take_id(r, report);
     if (add_late(r) && append(r, r->scratch, n) == ERR_OK)
         return;
     struct late *late = mem_alloc(sizeof(*late) + n);

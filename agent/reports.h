@@ -10,7 +10,8 @@
  * somebody has seen is never used for anything else.
  *
  * A new agent id (a new build of the workspace) begins at 1 with a fresh file.  What the old agent
- * could not hand over of the conversation is carried over; its states are history and are not.
+ * could not hand over of the conversation, of what the app said and of logs is carried over, signed
+ * with the old agent's id and number (Report.of_agent_id).
  *
  * Bounded: at the limit reports_add() answers ERR_FULL and callers wait (they stop reading the
  * app's output); nothing is ever dropped.  The few statements that must be made at any rate
@@ -62,6 +63,8 @@ bool reports_is_settled(const struct reports *r);
 
 /* The id for the next chat message: ids go on over builds and restarts.  Adding it takes it. */
 uint64_t reports_next_message_id(const struct reports *r);
+/* The same for the agent's lines of log, from 1 for each agent. */
+uint64_t reports_next_log_id(const struct reports *r);
 
 /*
  * Bring what is written to disk on libuv's pool, one sync at a time: any number of adds are one

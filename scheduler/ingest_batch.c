@@ -92,17 +92,24 @@ void ingest_batch_add_logs(struct ingest_batch *b, const char *id, const void *d
         stint__v1__job_result__free_unpacked(m, NULL);
 }
 
+static void ask_for(struct db_array **ids, const struct map *agents, const ProtobufCBinaryData *of)
+{
+    struct uuid id;
+    if (of->len == 0 || !wire_get_uuid(of, &id) || map_get(agents, &id) != NULL)
+        return;
+    if (*ids == NULL)
+        *ids = db_array_new(DB_UUID);
+    db_array_uuid(*ids, &id);
+}
+
 struct db_array *ingest_batch_unknown(const struct ingest_batch *b, const struct map *agents)
 {
     struct db_array *ids = NULL;
     for (size_t i = 0; i < b->reports.n; i++) {
-        struct uuid id;
-        (void)wire_get_uuid(&b->reports.v[i]->agent_id, &id);
-        if (map_get(agents, &id) != NULL)
-            continue;
-        if (ids == NULL)
-            ids = db_array_new(DB_UUID);
-        db_array_uuid(ids, &id);
+        const Stint__V1__AgentReports *m = b->reports.v[i];
+        ask_for(&ids, agents, &m->agent_id);
+        for (size_t r = 0; r < m->n_report; r++)
+            ask_for(&ids, agents, &m->report[r]->of_agent_id);
     }
     return ids;
 }
@@ -146,21 +153,36 @@ static void put_text(struct db_array *a, const char *s, size_t max)
     db_array_textn(a, s, text_utf8_prefix(s, strlen(s), max));
 }
 
+/* Whose words these are: the agent's own, or of an earlier one of the same task.  NULL: neither. */
+static const struct known *author(const struct map *agents, const struct known *k, const report *r)
+{
+    struct uuid id;
+    if (r->of_agent_id.len == 0)
+        return k;
+    if (!wire_get_uuid(&r->of_agent_id, &id) || r->of_seq == 0 || r->of_seq > INT64_MAX)
+        return NULL;
+    const struct known *of = map_get(agents, &id);
+    return of != NULL && of->exists && uuid_eq(&of->task_id, &k->task_id) ? of : NULL;
+}
+
 static bool put_state(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
-    (void)b;
     const Stint__V1__AppState *s = r->app_state;
     const char *state = one_of(s->state, states, COUNT(states));
-    if (state == NULL || !is_text(s->app_slug) || !is_text(s->message) || !is_text(s->uri))
+    const struct known *who = author(b->agents, k, r);
+    if (who == NULL || state == NULL || !is_text(s->app_slug) || !is_text(s->message) ||
+        !is_text(s->uri))
         return false;
-    db_array_uuid(c->status_agent, &k->id);
-    db_array_int8(c->status_seq, (int64_t)r->seq);
+    db_array_uuid(c->status_agent, &who->id);
+    db_array_int8(c->status_seq, (int64_t)(who == k ? r->seq : r->of_seq));
     db_array_int8(c->status_at, r->at_us);
     db_array_text(c->status_slug, s->app_slug);
     db_array_text(c->status_state, state);
     db_array_text(c->status_message, s->message);
     db_array_text(c->status_uri, s->uri);
     c->n_status++;
+    if (who != k)
+        return true; /* history: not what this agent's app is doing */
     k->state = state;
     k->worked = k->worked || state == states[0];
     k->message = s->message;
@@ -211,13 +233,13 @@ static bool put_health(struct ingest_batch *b, struct columns *c, struct known *
 
 static bool put_log(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
-    (void)b;
     const Stint__V1__AgentLog *l = r->agent_log;
     const char *level = one_of(l->level, levels, COUNT(levels));
-    if (level == NULL || l->id == 0 || l->id > AGENT_LOG_ID_MAX || !is_text(l->source) ||
-        !is_text(l->output))
+    const struct known *who = author(b->agents, k, r);
+    if (who == NULL || level == NULL || l->id == 0 || l->id > AGENT_LOG_ID_MAX ||
+        !is_text(l->source) || !is_text(l->output))
         return false;
-    db_array_uuid(c->log_agent, &k->id);
+    db_array_uuid(c->log_agent, &who->id);
     db_array_int8(c->log_id, (int64_t)l->id);
     db_array_int8(c->log_at, r->at_us);
     put_text(c->log_source, l->source, SOURCE_BYTES_MAX);
@@ -410,6 +432,7 @@ void ingest_batch_pack(struct ingest_batch *b, struct map *agents, bool skip, st
 {
     struct columns c = {0};
     columns_new(&c);
+    b->agents = agents;
     for (size_t i = 0; i < b->reports.n; i++) {
         const Stint__V1__AgentReports *m = b->reports.v[i];
         struct uuid id;

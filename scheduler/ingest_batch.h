@@ -42,6 +42,7 @@ struct ingest_batch {
     VEC(Stint__V1__AgentReports *) reports;
     VEC(Stint__V1__JobResult *) logs;
     VEC(struct known *) touched;
+    const struct map *agents; /* borrowed while it is packed */
     VEC(struct health_said) healths;
     VEC(struct log_mark) log_marks;
     size_t n_new, n_repeated, n_gaps, n_skipped, n_lines;

@@ -239,13 +239,55 @@ static void test_new_agent_starts_at_one(void **state)
     add(r, "off");
     add_chat(r, "two");
     r = reopen(r, 2);
-    /* The conversation is carried over, the states are not; ids go on. */
+    /* The conversation is carried over, what was true of the old agent is not; ids go on. */
     assert_waiting(r, "agent #0 \"one\"\nagent #1 \"two\"\n");
     assert_int_equal(reports_next_message_id(r), 2);
     add_chat(r, "three");
     reports_commit(r, 3);
     r = reopen(r, 3);
     assert_int_equal(reports_next_message_id(r), 3);
+    reports_free(r);
+}
+
+static void add_state(struct reports *r, const char *message)
+{
+    Stint__V1__AppState body = STINT__V1__APP_STATE__INIT;
+    body.app_slug = (char *)(uintptr_t) "shell";
+    body.state = (char *)(uintptr_t) "working";
+    body.message = (char *)(uintptr_t)message;
+    Stint__V1__Report report = STINT__V1__REPORT__INIT;
+    report.what_case = STINT__V1__REPORT__WHAT_APP_STATE;
+    report.app_state = &body;
+    assert_int_equal(reports_add(r, &report), ERR_OK);
+}
+
+static void assert_signed(const Stint__V1__Report *r, int agent, uint64_t seq, const char *message)
+{
+    struct uuid id = lab_uuid(agent), of;
+    assert_int_equal(r->what_case, STINT__V1__REPORT__WHAT_APP_STATE);
+    assert_string_equal(r->app_state->message, message);
+    assert_true(wire_get_uuid(&r->of_agent_id, &of));
+    assert_true(uuid_eq(&of, &id));
+    assert_int_equal(r->of_seq, seq);
+}
+
+/* What a killed agent had taken goes on under the next ones, as its own. */
+static void test_states_are_carried_over_with_their_name(void **state)
+{
+    (void)state;
+    struct reports *r = open_store(1);
+    add(r, "starting");
+    add_state(r, "first");
+    r = reopen(r, 2);
+    add_state(r, "second");
+    r = reopen(r, 3);
+    struct report_batch batch;
+    assert_int_equal(reports_sync_now(r), ERR_OK);
+    assert_int_equal(reports_read(r, 1, 10, 10000, &batch), ERR_OK);
+    assert_int_equal(batch.n, 2);
+    assert_signed(batch.v[0], 1, 2, "first");
+    assert_signed(batch.v[1], 2, 2, "second");
+    report_batch_done(&batch);
     reports_free(r);
 }
 
@@ -452,6 +494,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_garbage_behind_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_file_is_kept_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_agent_starts_at_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_states_are_carried_over_with_their_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_message_ids_survive_forgetting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_of_number, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_of_bytes, setup, teardown),

@@ -160,6 +160,43 @@ static void a_refused_batch_is_passed_over_as_a_whole(void **state)
     stage_close(&s);
 }
 
+/* A state that agent `of` has said as its number 9, from this agent. */
+static void add_carried(struct stage *s, uint64_t seq, const struct uuid *of)
+{
+    Stint__V1__AppState what = STINT__V1__APP_STATE__INIT;
+    what.app_slug = lend("shell");
+    what.state = lend("complete");
+    Stint__V1__Report report = STINT__V1__REPORT__INIT;
+    report.what_case = STINT__V1__REPORT__WHAT_APP_STATE;
+    report.app_state = &what;
+    report.of_agent_id = wire_uuid(of);
+    report.of_seq = 9;
+    add_list(s, seq, &report, 1);
+}
+
+static void words_of_an_earlier_agent_are_history(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    struct known before = {.id = {{7}}, .task_id = task_id, .watermark = 8, .exists = true};
+    struct known stranger = {.id = {{8}}, .task_id = {{10}}, .exists = true};
+    add_carried(&s, 1, &before.id);
+    struct db_array *ids = ingest_batch_unknown(&s.batch, &s.agents);
+    assert_non_null(ids); /* the other one is asked for */
+    db_array_free(ids);
+    map_put(&s.agents, &before.id, &before);
+    map_put(&s.agents, &stranger.id, &stranger);
+    add_carried(&s, 2, &stranger.id);
+    assert_int_equal(pack(&s, false), 2);
+    assert_int_equal(s.batch.n_new, 1);
+    assert_int_equal(s.batch.n_skipped, 1); /* of another task */
+    assert_int_equal(s.known.watermark, 2);
+    assert_null(s.known.state); /* not what this agent's app is doing */
+    assert_int_equal(before.watermark, 8);
+    stage_close(&s);
+}
+
 static void an_entry_that_cannot_be_read_is_dead_and_acknowledged(void **state)
 {
     (void)state;
@@ -320,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_gap_waits_until_the_agent_sends_again),
         cmocka_unit_test(a_report_that_makes_no_sense_is_passed_over),
         cmocka_unit_test(a_refused_batch_is_passed_over_as_a_whole),
+        cmocka_unit_test(words_of_an_earlier_agent_are_history),
         cmocka_unit_test(an_entry_that_cannot_be_read_is_dead_and_acknowledged),
         cmocka_unit_test(agents_that_are_not_known_are_asked_for),
         cmocka_unit_test(lines_of_scripts_and_apps_are_bounded),
