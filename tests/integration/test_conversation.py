@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from lib import sandboxes, templates
-from lib.talk import (assert_in_order, entries, heard, inputs, starts, touch, wait_heard, wait_rest,
+from lib.talk import (assert_in_order, entries, exists, heard, inputs, starts, touch, wait_heard, wait_rest,
                       wait_said)
 from lib.wait import Stopwatch, stays, wait_until
 
@@ -129,6 +129,28 @@ def test_a_changed_prompt_is_delivered(cluster, api, pushed):
     assert heard(cluster, task) == ["first prompt", "second prompt"]
     assert_in_order(api, task, "first prompt", "you said: first prompt", "second prompt",
                     "you said: second prompt")
+
+
+@pytest.mark.parametrize("content", ['{"version":1,"messages":[{"id":0,"mess', '{"version":99,"messages":[]}', ""])
+def test_a_state_file_that_is_no_good(cluster, api, pushed, content):
+    """Goal: cut short, of another version, empty: it is kept aside as it was, a warning says so, the
+    app starts without it and the conversation is all there."""
+    task = wait_rest(api, api.create(pushed["chat-persist"], "the prompt"))
+    wait_said(api, task, "you said: the prompt")
+    pause(api, task)
+    assert exists(cluster, task, ".stint/agentapi-state.json")
+    touch(cluster, task, ".stint/agentapi-state.json", content)
+    resume(api, task)
+    say(cluster, api, task, "after")
+    wait_said(api, task, "you said: after")
+    assert heard(cluster, task) == ["the prompt", "after"]
+    assert_in_order(api, task, "the prompt", "you said: the prompt", "after", "you said: after")
+    aside = [name for name in os.listdir(cluster.home(task, ".stint"))
+             if name.startswith("agentapi-state.json.") and cluster.read_home(task, ".stint", name) == content]
+    assert aside, os.listdir(cluster.home(task, ".stint"))
+    wait_until(lambda: any("state" in line and (level in ("warn", "error") or "warn" in line)
+                           for _, level, line in api.agent_logs(task)), "a warning is logged",
+               say=lambda: api.agent_logs(task))
 
 
 def test_an_empty_prompt_is_not_delivered(cluster, api, pushed):
