@@ -124,20 +124,24 @@ enum err configure_claude(const struct claude_conf *conf, json_t *take_server, s
 
 /* ---- CLAUDE.md ---- */
 
-/* Append `text` without the parts between these markers. */
-static void add_without(struct strbuf *out, const char *text, const char *begin, const char *end)
+/* Takes the first part between these markers out of the text, with them; false when there is none.
+ */
+static bool take_out(struct strbuf *text, const char *begin, const char *end)
 {
-    for (;;) {
-        const char *from = strstr(text, begin);
-        const char *to = from != NULL ? strstr(from, end) : NULL;
-        if (to == NULL)
-            break;
-        strbuf_add(out, text, (size_t)(from - text));
-        text = to + strlen(end);
-        if (*text == '\n' && (out->len == 0 || out->s[out->len - 1] == '\n'))
-            text++; /* of the line that the marker stood on */
-    }
-    strbuf_addstr(out, text);
+    const char *from = strstr(text->s, begin);
+    const char *to = from != NULL ? strstr(from, end) : NULL;
+    if (to == NULL)
+        return false;
+    to += strlen(end);
+    if (*to == '\n' && (from == text->s || from[-1] == '\n'))
+        to++; /* of the line that the marker stood on */
+    struct strbuf rest;
+    strbuf_init(&rest);
+    strbuf_add(&rest, text->s, (size_t)(from - text->s));
+    strbuf_addstr(&rest, to);
+    strbuf_done(text);
+    *text = rest;
+    return true;
 }
 
 static const char *or_empty(const char *text)
@@ -149,13 +153,13 @@ char *claude_md_text(const struct claude_conf *c, const char *old)
 {
     static const char begin_coder[] = "<coder-prompt>", end_coder[] = "</coder-prompt>";
     static const char begin_system[] = "<system-prompt>", end_system[] = "</system-prompt>";
-    scoped(strbuf_done) struct strbuf half, rest;
+    scoped(strbuf_done) struct strbuf rest;
     struct strbuf text;
-    strbuf_init(&half);
     strbuf_init(&rest);
     strbuf_init(&text);
-    add_without(&half, old, begin_coder, end_coder);
-    add_without(&rest, half.s, begin_system, end_system);
+    strbuf_addstr(&rest, old);
+    while (take_out(&rest, begin_coder, end_coder) || take_out(&rest, begin_system, end_system))
+        ;
     const char *report = or_empty(c->report_prompt), *coder = or_empty(c->coder_prompt);
     strbuf_addf(&text, "%s\n%s%s%s\n%s\n", begin_coder, report, coder[0] != '\0' ? "\n\n" : "",
         coder, end_coder);

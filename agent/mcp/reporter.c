@@ -116,7 +116,10 @@ static void on_rest(void *arg, const struct mcp_reply *reply)
     const char *message = json_string_value(json_object_get(reply->body, "message"));
     const char *detail = json_string_value(json_object_get(reply->body, "detail"));
     enum err e = err_of_status(reply->status);
-    const char *text = detail != NULL ? detail : message != NULL ? message : err_text(e);
+    const char *text = e == ERR_OK       ? ""
+                       : detail != NULL  ? detail
+                       : message != NULL ? message
+                                         : err_text(e);
     finish_or_retry(r, e == ERR_FULL, e, text);
 }
 
