@@ -137,10 +137,12 @@ RETURNING id;
 
 -- name: store_finish_messages :exec
 -- $1 id, $2 task uuid[]; $3 state, $4 detail text[]
+-- "Waits" is said by finished_at here: with the state, the index of all that wait would be walked when
+-- the statement was planned on an empty table.
 UPDATE queued_messages AS m
 SET state = u.state::message_state, detail = u.detail, finished_at = clock_timestamp()
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS u (id, task_id, state, detail)
-WHERE m.id = u.id AND m.task_id = u.task_id AND m.state = 'queued';
+WHERE m.id = u.id AND m.task_id = u.task_id AND m.finished_at IS NULL;
 
 -- name: store_upsert_workers :exec
 -- $1 id uuid[]; $2 name, $3 host, $4 version, $5 state, $6 provisioners text[]; $7 slots int4[]; $8 milliseconds of lease left int8[]
@@ -198,7 +200,7 @@ SELECT m.id, m.content
 FROM unnest($1::uuid[], $2::uuid[]) AS want (id, task_id)
 CROSS JOIN LATERAL (
     SELECT q.id, q.content FROM queued_messages q
-    WHERE q.id = want.id AND q.task_id = want.task_id AND q.state = 'queued' OFFSET 0
+    WHERE q.id = want.id AND q.task_id = want.task_id AND q.finished_at IS NULL OFFSET 0
 ) AS m;
 
 -- name: store_read_message_states :many
@@ -214,9 +216,15 @@ CROSS JOIN LATERAL (
 -- name: store_open_agents :many
 -- $1 id uuid[]
 -- An agent has come: remember that, and tell how far its reports have got.
-UPDATE agents SET connected_at = coalesce(connected_at, now())
+UPDATE agents SET connected_at = coalesce(connected_at, now()), disconnected_at = NULL
 WHERE id = ANY ($1::uuid[])
 RETURNING id, watermark;
+
+-- name: store_lose_agents :exec
+-- $1 id uuid[]
+-- Agents that have been without a session for long.
+UPDATE agents SET disconnected_at = now()
+WHERE id = ANY ($1::uuid[]) AND disconnected_at IS NULL;
 
 -- name: store_read_file :one
 -- $1 id uuid, $2 offset int8, $3 bytes at most int8
