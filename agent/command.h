@@ -15,6 +15,7 @@
 
 int command_run(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_agentapi(int argc, char **argv);
 int command_mcp(int argc, char **argv);
 int command_exp(int argc, char **argv);   /* mcp, by Coder's path to it */
 int command_coder(int argc, char **argv); /* all of it, when called by the name coder */
