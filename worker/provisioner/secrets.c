@@ -16,6 +16,7 @@
 #include "worker/file.h"
 
 #define SECRET_BYTES_MAX (64 * 1024)
+#define ALL_BYTES_MAX    (1024 * 1024) /* as the agent takes them */
 
 static void json_freep(json_t **j)
 {
@@ -123,20 +124,29 @@ static enum err take(
 }
 
 /* In memory only, and closed by exec. */
-static enum err pour(const json_t *map, int *ret_fd, struct errctx *ctx)
+static enum err pour(const char *text, size_t n, int *ret_fd, struct errctx *ctx)
 {
+    if (n > ALL_BYTES_MAX)
+        return err_set(ctx, ERR_CONFIG, "env: its secrets are longer than %d KiB together",
+            ALL_BYTES_MAX / 1024);
     scoped_fd int fd = memfd_create("secrets", MFD_CLOEXEC);
-    char *text = json_dumps(map, JSON_COMPACT);
-    size_t n = text != NULL ? strlen(text) : 0;
-    bool written = fd >= 0 && text != NULL && pwrite(fd, text, n, 0) == (ssize_t)n;
-    if (text != NULL)
-        explicit_bzero(text, n);
-    free(text);
-    if (!written)
+    if (fd < 0 || pwrite(fd, text, n, 0) != (ssize_t)n)
         return file_errno(ctx, "cannot hold the secrets in memory");
     *ret_fd = fd;
     fd = -1;
     return ERR_OK;
+}
+
+static enum err pour_json(const json_t *map, int *ret_fd, struct errctx *ctx)
+{
+    char *text = json_dumps(map, JSON_COMPACT);
+    if (text == NULL)
+        return err_set(ctx, ERR_INTERNAL, "the secrets cannot be written as JSON");
+    size_t n = strlen(text);
+    enum err e = pour(text, n, ret_fd, ctx);
+    explicit_bzero(text, n);
+    free(text);
+    return e;
 }
 
 enum err secrets_open(const char *dir, const struct template *t, int *ret_fd, struct errctx *ctx)
@@ -148,7 +158,7 @@ enum err secrets_open(const char *dir, const struct template *t, int *ret_fd, st
         if (t->env[i].secret != NULL)
             e = take(dir_fd, dir, &t->env[i], map, ctx);
     }
-    return e == ERR_OK ? pour(map, ret_fd, ctx) : e;
+    return e == ERR_OK ? pour_json(map, ret_fd, ctx) : e;
 }
 
 void secrets_look(const char *dir, const struct template *t, template_warn_fn warn, void *arg)

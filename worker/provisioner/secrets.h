@@ -4,7 +4,7 @@
  *
  * The setting secrets_dir is a directory with one file per secret, named as templates name it
  * ([a-z0-9-]{1,64}), readable by the worker's user alone, at most 64 KiB of UTF-8.  The value is
- * the file's content without its last newline.
+ * the file's content without its last newline.  All that a template names is at most 1 MiB.
  *
  * A value goes from that file into a file in memory and from there into the sandbox; it is in no
  * table, on no command line, in no manifest and in no log line, and on no disk but the one it came

@@ -154,6 +154,11 @@ static enum err check_env(const struct template_source *s, struct template *t)
             s, template_path("env[%u].optional", i).s, v->optional_text, false, &v->optional);
         if (e == ERR_OK)
             e = template_check_env(s, template_path("env[%u]", i).s, v, true);
+        for (unsigned k = 0; e == ERR_OK && k < i; k++) {
+            if (strcmp(t->env[k].name, v->name) == 0)
+                return template_wrong(
+                    s, template_path("env[%u]", i).s, "%.60s is there twice", v->name);
+        }
     }
     return e;
 }

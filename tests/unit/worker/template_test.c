@@ -304,6 +304,8 @@ static void bad_agents_are_refused_with_key_and_line(void **state)
         "only a secret can be optional",
         TURN "env:\n - {name: A, value: b}\n - {name: B, secret: Bad/name}\n",
         "line 4: env[1]: B: \"Bad/name\" is no name of a secret",
+        TURN "env: [{name: A, value: b}, {name: A, secret: c}]\n",
+        "env[1]: A is there twice",
         TURN "env: [{name: A, secret: \"..\"}]\n",
         "no name of a secret",
         TURN "env: [{name: A, secret: \"\"}]\n",
