@@ -19,6 +19,7 @@
 struct agent_seen {
     const char *lifecycle;
     bool has_connected;
+    bool is_lost;          /* its session has been gone for long */
     bool is_started;       /* the start build has succeeded */
     bool is_over;          /* a later build has succeeded */
     int64_t started_s_ago; /* only when is_started */
@@ -33,7 +34,7 @@ const char *agent_illness(const char *connection, const char *lifecycle);
 struct agent_row {
     struct uuid id, resource_id;
     const char *name;
-    int64_t created_at, connected_at;
+    int64_t created_at, connected_at, disconnected_at;
     struct agent_seen seen;
 };
 

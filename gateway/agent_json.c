@@ -32,7 +32,7 @@ const char *agent_connection(const struct agent_seen *seen)
                                                                                    : "connecting";
     /* Its last words are those of an end. */
     bool has_ended = is_shutting_down(seen->lifecycle) && !is(seen->lifecycle, "shutting_down");
-    return seen->is_over || has_ended ? "disconnected" : "connected";
+    return seen->is_over || seen->is_lost || has_ended ? "disconnected" : "connected";
 }
 
 const char *agent_illness(const char *connection, const char *lifecycle)
@@ -144,6 +144,7 @@ void agent_write(const struct agent_row *a, const struct agent_parts *parts, str
     json_put_time(
         out, "updated_at", a->connected_at != INT64_MIN ? a->connected_at : a->created_at);
     json_put_time_if(out, "first_connected_at", a->connected_at);
+    json_put_time_if(out, "disconnected_at", a->disconnected_at);
     json_put_text(out, "status", connection);
     json_put_text(out, "lifecycle_state", a->seen.lifecycle);
     json_put_text(out, "name", a->name);

@@ -60,6 +60,7 @@ enum column {
     TTL_MS,
     COMPLETED_S_AGO,
     IS_OVER, /* a later build has succeeded */
+    AGENT_DISCONNECTED_AT,
 };
 
 static void put_uuid(struct strbuf *out, const char *key, const struct db_result *r, int column)
@@ -167,8 +168,10 @@ static void write_agent(const struct db_result *b, const struct db_result *apps,
         .name = db_text(b, 0, AGENT_NAME),
         .created_at = db_time_us(b, 0, AGENT_CREATED_AT),
         .connected_at = db_time_us(b, 0, AGENT_CONNECTED_AT),
+        .disconnected_at = db_time_us(b, 0, AGENT_DISCONNECTED_AT),
         .seen = {.lifecycle = db_text(b, 0, AGENT_LIFECYCLE),
                  .has_connected = !db_is_null(b, 0, AGENT_CONNECTED_AT),
+                 .is_lost = !db_is_null(b, 0, AGENT_DISCONNECTED_AT),
                  .is_started = strcmp(db_text(b, 0, JOB_STATE), "succeeded") == 0,
                  .is_over = db_bool(b, 0, IS_OVER),
                  .started_s_ago = db_int(b, 0, COMPLETED_S_AGO)},

@@ -90,8 +90,8 @@ const char *request_query(const struct request *r, const char *key)
 {
     size_t n = strlen(key);
     for (const char *s = r->query.s, *end = s + r->query.len; s < end; s += strlen(s) + 1)
-        if (strncmp(s, key, n) == 0 && s[n] == '=')
-            return s + n + 1;
+        if (strncmp(s, key, n) == 0 && (s[n] == '=' || s[n] == '\0'))
+            return s + n + (s[n] == '=');
     return NULL;
 }
 

@@ -104,7 +104,7 @@ void request_free(struct request *r);
 
 /* The i-th {word} of the route. */
 const char *request_param(const struct request *r, size_t i);
-/* NULL: not there. */
+/* NULL: not there; "" for a word without a value. */
 const char *request_query(const struct request *r, const char *key);
 /* The i-th {word} as an id.  False: a 400 has been answered. */
 bool request_param_uuid(struct request *r, size_t i, struct uuid *ret_id);

@@ -367,6 +367,14 @@ static int add_prompts(struct db_batch *b, const struct effects *e)
     return (int)db_batch_count(b) - 1;
 }
 
+static void add_lost(struct db_batch *b, const struct effects *e)
+{
+    if (e->agents_lost.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_LOSE_AGENTS);
+    COLUMN(b, DB_UUID, uuid, &e->agents_lost, row);
+}
+
 static int add_opened(struct db_batch *b, const struct effects *e)
 {
     struct db_array *ids = NULL;
@@ -591,6 +599,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_versions(b, e);
     add_version_apps(b, e);
     add_deadlines(b, e);
+    add_lost(b, e);
     sent->at_messages = add_messages(b, e);
     add_workers(b, e);
     add_statuses(b, e);

@@ -73,6 +73,7 @@ void agent_set_session(struct core *c, struct agent *a, struct worker *w)
         return;
     a->session = w;
     a->alone_since_ms = 0;
+    a->is_lost = false;
     if (w == NULL) {
         agent_expected(c, a);
         return;
@@ -108,6 +109,15 @@ static void say_gone(struct core *c, struct agent *a)
     say_for(c, a, "failure", "The agent is gone. Pause and resume the task for a new one.");
 }
 
+static void set_lost(struct core *c, struct agent *a)
+{
+    if (a->is_lost)
+        return;
+    a->is_lost = true;
+    *vec_push(&c->out->agents_lost) = a->id;
+    task_mark_changed(c, a->task);
+}
+
 void agent_tick_silent(struct core *c)
 {
     if (c->now_ms - c->silent_checked_ms < SILENT_CHECK_MS)
@@ -117,6 +127,8 @@ void agent_tick_silent(struct core *c)
     for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;) {
         const struct job *j = &a->task->job;
         bool silent = a->alone_since_ms > 0 && c->now_ms - a->alone_since_ms >= SILENT_MS_MAX;
+        if (silent)
+            set_lost(c, a);
         if (silent && !a->resting && j->kind == JOB_START && j->state == JOB_SUCCEEDED &&
             host_has_worker(c, a->task->host))
             say_gone(c, a);

@@ -43,6 +43,7 @@ void work_done(struct work *w)
     DO(messages_over) \
     DO(workers)       \
     DO(statuses)      \
+    DO(agents_lost)   \
     DO(logs)          \
     DO(audits)
 

@@ -200,6 +200,7 @@ struct effects {
     VEC(struct row_message_over) messages_over;
     VEC(struct row_worker) workers;
     VEC(struct row_status) statuses;
+    uuid_vec agents_lost; /* without a session for long */
     VEC(struct row_log) logs;
     VEC(struct row_audit) audits;
 

@@ -86,6 +86,7 @@ struct agent {
     int64_t rests_since_ms;
     int64_t alone_since_ms; /* without a session although its start has succeeded; 0: not so */
     bool said_gone;         /* we have said in its name that it is gone */
+    bool is_lost;           /* Postgres has been told that it has no session */
     int64_t status_seq;     /* last number given to a status that came over REST; <= 0 */
     struct list rest_link;
 };

@@ -15,7 +15,7 @@ WHERE a.auth_token = $1::uuid;
 -- An agent with its build.  The deadline is that of the build while it is the newest; the agent is
 -- over when a later build has succeeded.
 SELECT a.id, a.task_id, a.workspace_id, w.owner_id, a.name, a.lifecycle::text, a.created_at,
-    a.connected_at, b.build_number, j.id, coalesce(j.state = 'succeeded', false),
+    a.connected_at, a.disconnected_at, b.build_number, j.id, coalesce(j.state = 'succeeded', false),
     extract(epoch FROM now() - j.completed_at)::bigint,
     w.latest_build_id <> b.id AND coalesce(lj.state = 'succeeded', false),
     CASE WHEN w.latest_build_id = b.id THEN b.deadline END, b.id

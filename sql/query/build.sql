@@ -12,7 +12,7 @@ SELECT b.id, b.created_at, j.updated_at, w.id, w.name, w.owner_id, u.username, u
     tpl.display_name, tpl.icon, w.task_id, a.id, a.name, a.lifecycle::text, a.connected_at,
     a.created_at, w.created_at, w.updated_at, o.name, tpl.active_version_id, b.deadline, w.ttl_ms,
     extract(epoch FROM now() - j.completed_at)::bigint,
-    w.latest_build_id <> b.id AND lj.state = 'succeeded'
+    w.latest_build_id <> b.id AND lj.state = 'succeeded', a.disconnected_at
 FROM builds b
 JOIN workspaces w ON w.id = b.workspace_id
 JOIN jobs j ON j.id = b.job_id

@@ -26,20 +26,21 @@ static const struct {
     const char *connection;
     const char *illness; /* NULL: well */
 } rows[] = {
-    {{"created", false, false, false, 0},          "connecting",   NULL   },
-    {{"created", false, true, false, 5},           "connecting",   NULL   },
-    {{"created", false, true, false, 120},         "connecting",   NULL   },
-    {{"created", false, true, false, 121},         "timeout",      SLOW   },
-    {{"starting", true, true, false, 500},         "connected",    NULL   },
-    {{"ready", true, true, false, 500},            "connected",    NULL   },
-    {{"start_timeout", true, true, false, 500},    "connected",    NULL   },
-    {{"start_error", true, true, false, 500},      "connected",    FAILED },
-    {{"shutting_down", true, true, false, 500},    "connected",    ENDING },
-    {{"off", true, true, false, 500},              "disconnected", STOPPED},
-    {{"shutdown_error", true, true, false, 500},   "disconnected", LOST   },
-    {{"shutdown_timeout", true, true, false, 500}, "disconnected", LOST   },
-    {{"ready", true, true, true, 500},             "disconnected", LOST   },
-    {{"off", true, true, true, 500},               "disconnected", STOPPED},
+    {{"created", false, false, false, false, 0},          "connecting",   NULL   },
+    {{"created", false, false, true, false, 5},           "connecting",   NULL   },
+    {{"created", false, false, true, false, 120},         "connecting",   NULL   },
+    {{"created", false, false, true, false, 121},         "timeout",      SLOW   },
+    {{"starting", true, false, true, false, 500},         "connected",    NULL   },
+    {{"ready", true, false, true, false, 500},            "connected",    NULL   },
+    {{"start_timeout", true, false, true, false, 500},    "connected",    NULL   },
+    {{"start_error", true, false, true, false, 500},      "connected",    FAILED },
+    {{"shutting_down", true, false, true, false, 500},    "connected",    ENDING },
+    {{"off", true, false, true, false, 500},              "disconnected", STOPPED},
+    {{"shutdown_error", true, false, true, false, 500},   "disconnected", LOST   },
+    {{"shutdown_timeout", true, false, true, false, 500}, "disconnected", LOST   },
+    {{"ready", true, false, true, true, 500},             "disconnected", LOST   },
+    {{"ready", true, true, true, false, 500},             "disconnected", LOST   },
+    {{"off", true, false, true, true, 500},               "disconnected", STOPPED},
 };
 
 static void connection_and_health_by_table(void **state)
@@ -68,6 +69,7 @@ static void an_agent_has_every_field(void **state)
         .name = "main",
         .created_at = 1800000000000000,
         .connected_at = 1800000001000000,
+        .disconnected_at = INT64_MIN,
         .seen = {.lifecycle = "ready", .has_connected = true, .is_started = true}
     };
     struct strbuf out;
