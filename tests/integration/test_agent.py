@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What agents say over REST (with the agent's token) and from inside the sandbox."""
 
+import os
 import uuid
 
 import pytest
@@ -189,3 +190,22 @@ def test_logs_of_a_task_in_error(clusters):
     api.resume(task)
     api.wait_state(task, "complete", "idle")
     api.remove(task)
+
+
+def test_a_revoked_token(clusters):
+    """Goal: an agent whose token is not valid any more says so, ends its app and itself, and does not
+    go on trying.  Method: the token is changed in the database, and nobody is left who knows it."""
+    cluster = clusters(workers=1)
+    api = cluster.api()
+    task = api.wait_state(api.create(
+        cluster.shell, "trap 'echo told >> ~/told; exit' TERM; while :; do sleep 0.1; done"), "working")
+    cluster.sql("UPDATE agents SET auth_token = gen_random_uuid() WHERE task_id = %s", task["id"])
+    cluster.scheduler.kill()
+    cluster.start_scheduler()
+    cluster.workers[0].kill()
+    cluster.start_worker(cluster.workers[0])
+    cluster.wait_gone(task, deadline=30)
+    assert cluster.read_home(task, "told") == "told\n"
+    with open(os.path.join(cluster.data_dir, "workspaces", task["workspace_id"], "sandbox.log")) as f:
+        log = f.read()
+    assert any("level=warn" in line and "stopping" in line for line in log.splitlines()), log[-2000:]
