@@ -168,11 +168,14 @@ static size_t behind_echo(const struct lines *now, size_t from, const struct lin
  *             more of it)
  *     ⎿  {"message":"Thanks for reporting!"}
  *
- * They are told to people another way.  True while `l` belongs to one. */
+ * or as "Called coder (ctrl+o to expand)".  They are told to people another way.  True while `l`
+ * belongs to one. */
 static bool in_report(struct line l, bool was_in)
 {
     struct line t = line_trim(l);
-    if (line_has(t, "coder_report_task (MCP)") && !line_begins(t, "❯") && !line_begins(t, ">"))
+    if (line_begins(t, "❯") || line_begins(t, ">"))
+        return false;
+    if (line_has(t, "coder_report_task (MCP)") || line_begins(t, "Called coder (ctrl+o"))
         return true;
     return was_in && t.n > 0 && l.s[0] == ' ';
 }

@@ -32,7 +32,7 @@
 #define SNAPSHOTS_STABLE   81 /* 2 s */
 #define MESSAGES_MAX       10000
 #define MESSAGES_BYTES_MAX (16 * 1024 * 1024)
-#define MESSAGE_DROPPED    "[This message was dropped: the conversation is longer than what is kept.]"
+#define MESSAGE_DROPPED    "[dropped: the conversation is longer than what is kept]"
 
 struct tracker;
 
