@@ -6,6 +6,7 @@
 #   credentials     the first user, 0600            postgres/  redis/   the stores' data
 #   config/         the token of that user, 0600    data/      workspaces, unpacked templates
 #   run/NAME        pid, start time, boot, and fingerprint of a process we started
+#   secrets/NAME    keys that templates name, 0600  agents/    agent programs to mount, if you like
 #   sockets bulk    where sockets and large data are when not in here
 #   log/NAME.log    what each process had to say
 #

@@ -18,6 +18,7 @@
 
 #include "core/base/mem.h"
 #include "worker/file.h"
+#include "worker/provisioner/import.h"
 #include "worker/provisioner/manifest.h"
 #include "worker/provisioner/sandbox.h"
 #include "worker/provisioner/secrets.h"
@@ -70,11 +71,6 @@ static enum err resolve_mounts(
     return ERR_OK;
 }
 
-static char *copy_or_empty(const char *s)
-{
-    return mem_strdup(s != NULL ? s : "");
-}
-
 struct warned {
     struct job_io *io;
     const struct job_spec *spec;
@@ -84,54 +80,6 @@ static void warn(void *arg, const char *sentence)
 {
     const struct warned *w = arg;
     job_io_line(w->io, w->spec, LOG_WARN, "Checking template", "%s", sentence);
-}
-
-static void warn_of_port(const struct template *t, struct warned *w)
-{
-    char sentence[160];
-    if (!t->network || t->agentapi == NULL || t->agentapi->port == 0)
-        return;
-    snprintf(sentence, sizeof(sentence),
-        "agentapi.port: with network: true only one workspace of a host can listen on %lld; 0 lets "
-        "each agent pick a port",
-        (long long)t->agentapi->port);
-    warn(w, sentence);
-}
-
-static struct import_app import_app(const struct template *t, const struct template_app *a)
-{
-    return (struct import_app){
-        .slug = mem_strdup(a->slug),
-        .display_name = copy_or_empty(a->display_name),
-        .icon = copy_or_empty(a->icon),
-        .url = copy_or_empty(a->url),
-        /* The agent watches AgentAPI's status when the app names nothing else. */
-        .has_health_check = a->health != NULL || (a == t->app && t->agentapi != NULL),
-    };
-}
-
-static struct import_found import_found(const struct template *t)
-{
-    struct import_found f = {
-        .has_ai_task = t->app != NULL,
-        .app_slug = copy_or_empty(t->app != NULL ? t->app->slug : NULL),
-        .display_name = copy_or_empty(t->display_name != NULL ? t->display_name : t->name),
-        .description = copy_or_empty(t->description),
-        .icon = copy_or_empty(t->icon),
-        .app = mem_calloc(t->apps_count + 1, sizeof(*f.app)),
-    };
-    if (t->app != NULL)
-        f.app[f.n_app++] = import_app(t, t->app);
-    for (unsigned i = 0; i < t->apps_count; i++)
-        f.app[f.n_app++] = import_app(t, &t->apps[i]);
-    return f;
-}
-
-static const char *what_runs(const struct template *t)
-{
-    return t->command_count > 0        ? t->command[0]
-           : t->app->command_count > 0 ? t->app->command[0]
-                                       : "what its scripts start";
 }
 
 static enum err local_import(void *self, const struct job_spec *spec, struct job_io *io,
@@ -149,10 +97,11 @@ static enum err local_import(void *self, const struct job_spec *spec, struct job
     if (e != ERR_OK)
         return e;
     secrets_look(l->secrets_dir, t, warn, &w);
-    warn_of_port(t, &w);
-    found->import = import_found(t);
+    import_look(t, warn, &w);
+    found->import = import_found_in(t);
     job_io_line(io, spec, LOG_INFO, "Checking template", "The template is good: it runs %s%s",
-        what_runs(t), t->app != NULL ? "" : "; it has no app, so no tasks can be made of it");
+        import_what_runs(t),
+        t->app != NULL ? "" : "; it has no app, so no tasks can be made of it");
     return ERR_OK;
 }
 
