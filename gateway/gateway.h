@@ -58,6 +58,8 @@ struct gateway {
     struct list waiting;
     size_t n_waiting;
     struct timer *patience;
+    /* Lists that are being read (tasks.c). */
+    struct list lists;
     struct kv *kv;
     struct bus_client *bus;
     struct auth *auth;

@@ -144,6 +144,7 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->cache = task_cache_new(&gw->metrics.cache_bytes);
     gw->queue = queue_new(gw);
     list_init(&gw->waiting);
+    list_init(&gw->lists);
     gw->patience = timer_new(gw->loop, on_patience, gw);
     enum err e = bus_connect(gw->loop, gw->conf.scheduler_url, &gw->bus, ctx);
     if (e != ERR_OK)

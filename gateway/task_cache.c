@@ -106,6 +106,11 @@ void task_cache_set_valid(struct task_cache *c, bool valid)
     metric_set(c->bytes_shown, 0);
 }
 
+bool task_cache_is_valid(const struct task_cache *c)
+{
+    return c->is_valid;
+}
+
 static size_t slot_of(const struct uuid *id)
 {
     return (size_t)(uuid_hash(id) % SLOTS);

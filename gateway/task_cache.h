@@ -38,6 +38,8 @@ void task_cache_free(struct task_cache *c);
 
 /* The subscription stands, or not: either way all is forgotten. */
 void task_cache_set_valid(struct task_cache *c, bool valid);
+/* Does every change come here? */
+bool task_cache_is_valid(const struct task_cache *c);
 /* NULL: not there, or not to be trusted.  A borrowed reference. */
 struct task_blob *task_cache_get(struct task_cache *c, const struct uuid *id);
 uint64_t task_cache_mark(const struct task_cache *c);

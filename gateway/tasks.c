@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tasks.c - reading tasks: one, many, and what was said.
+ * tasks.c - reading tasks: one, and lists.
+ *
+ * Many clients ask for the same list at the same time.  A request that comes while an equal one is
+ * being read, and nothing has changed since that one began, waits for it and answers with the same
+ * tasks; so a herd costs one read.
  */
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "gateway/json_out.h"
 #include "gateway/organization.h"
 #include "gateway/search.h"
@@ -42,7 +47,30 @@ void task_get(struct request *r)
 
 /* ---- GET /tasks ---- */
 
-static void show_list(struct request *r)
+/* What is asked for, by whom, and who waits for the same. */
+struct list_filter {
+    struct task_set set;                /* first: r->state is a task_set */
+    struct uuid organization, owner_id; /* nil: any */
+    char status[16];
+    char owner[80];
+    struct request *r;
+    uint64_t mark;         /* of the cache, when the reading began */
+    struct list followers; /* of one that reads */
+    struct list link;      /* in gw->lists, or in the followers of another */
+};
+
+/* A reading that ends without an answer takes its followers with it. */
+static void list_done(void *state)
+{
+    struct list_filter *f = state;
+    struct list *it;
+    list_unlink(&f->link);
+    while (f->followers.next != NULL && (it = list_pop(&f->followers)) != NULL)
+        answer_db_failed(container_of(it, struct list_filter, link)->r, ERR_DB_DOWN);
+    task_set_done(&f->set);
+}
+
+static void write_list(struct request *r)
 {
     const struct task_set *set = r->state;
     int64_t n = 0;
@@ -69,6 +97,28 @@ static void show_list(struct request *r)
     answer_json(r, 200);
 }
 
+static void share(const struct task_set *from, struct task_set *to)
+{
+    to->blobs = mem_calloc(from->ids.n + 1, sizeof(struct task_blob *));
+    for (size_t i = 0; i < from->ids.n; i++) {
+        *vec_push(&to->ids) = from->ids.v[i];
+        to->blobs[i] = from->blobs[i] != NULL ? task_blob_ref(from->blobs[i]) : NULL;
+    }
+}
+
+static void show_list(struct request *r)
+{
+    struct list_filter *f = r->state;
+    struct list *it;
+    list_unlink(&f->link);
+    while ((it = list_pop(&f->followers)) != NULL) {
+        struct list_filter *follower = container_of(it, struct list_filter, link);
+        share(&f->set, &follower->set);
+        write_list(follower->r);
+    }
+    write_list(r);
+}
+
 static void on_ids(struct request *r, const struct db_result *const *results)
 {
     struct task_set *set = r->state;
@@ -77,23 +127,46 @@ static void on_ids(struct request *r, const struct db_result *const *results)
     task_load(r, show_list);
 }
 
-/* What the query asks for; in the request until the owner is known. */
-struct list_filter {
-    struct task_set set; /* first: r->state is a task_set */
-    struct uuid organization;
-    char status[16];
-    char owner[80];
-};
-
-static void list_done(void *state)
+/* The one that reads the same, and began after the last change. */
+static struct list_filter *find_equal(const struct gateway *gw, const struct list_filter *f)
 {
-    task_set_done(&((struct list_filter *)state)->set);
+    if (!task_cache_is_valid(gw->cache))
+        return NULL;
+    list_for(it, &gw->lists)
+    {
+        struct list_filter *other = container_of(it, struct list_filter, link);
+        if (other->mark == f->mark && uuid_eq(&other->owner_id, &f->owner_id) &&
+            uuid_eq(&other->organization, &f->organization) &&
+            strcmp(other->status, f->status) == 0)
+            return other;
+    }
+    return NULL;
 }
+
+static void read_list(struct request *r);
 
 /* `owner` nil: everybody's. */
 static void list_of(struct request *r, const struct uuid *owner)
 {
+    struct list_filter *f = r->state;
+    f->r = r;
+    f->owner_id = *owner;
+    f->mark = task_cache_mark(r->gw->cache);
+    list_init(&f->followers);
+    struct list_filter *equal = find_equal(r->gw, f);
+    if (equal != NULL) {
+        list_append(&equal->followers, &f->link);
+        metric_add(&r->gw->metrics.lists_joined, 1);
+        return;
+    }
+    list_append(&r->gw->lists, &f->link);
+    read_list(r);
+}
+
+static void read_list(struct request *r)
+{
     const struct list_filter *f = r->state;
+    const struct uuid *owner = &f->owner_id;
     bool by_status = f->status[0] != '\0', by_owner = !uuid_is_nil(owner);
     struct db_batch *b = db_batch_new();
     if (by_status)
