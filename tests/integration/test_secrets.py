@@ -7,7 +7,6 @@ import os
 import pytest
 
 from lib import templates
-from lib.api import pack
 from lib.wait import wait_until
 
 VALUE = "s3cret-2f6c7a-never-to-be-seen"
@@ -116,12 +115,12 @@ def test_a_changed_secret_is_there_after_a_resume(cluster, api):
 def test_a_missing_secret_fails_the_start_with_its_name(cluster, api):
     """Goal: the import warns and goes on; the start fails for good, once, and says which secret is
     missing where; when it has come, a resume works."""
-    version = api.import_version(pack(templates.shell(env=[{"name": "K", "secret": "to-come"}])))
-    assert version["job"]["status"] == "succeeded", version
-    [(line,)] = cluster.sql("SELECT output FROM build_logs WHERE job_id = %s AND level = 'warn'",
-                            version["job"]["id"])
+    template = api.push_template("to-come", templates.shell(env=[{"name": "K", "secret": "to-come"}]))
+    [(line,)] = cluster.sql(
+        "SELECT l.output FROM build_logs l JOIN template_versions v ON v.job_id = l.job_id "
+        "WHERE v.id = %s AND l.level = 'warn'", template.version_id)
     assert "to-come" in line and "secrets_dir" in line
-    task = api.create(version["id"], "echo got $K")
+    task = api.create(template, "echo got $K")
     api.wait_status(task, "error")
     [(error, attempts)] = cluster.sql(
         "SELECT j.error, j.attempt FROM jobs j JOIN builds b ON b.job_id = j.id JOIN tasks t "
