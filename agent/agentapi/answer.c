@@ -29,6 +29,8 @@ static int compare(const void *a, const void *b)
 static size_t first_unknown(const struct lines *before, const struct lines *now, size_t from)
 {
     struct lines sorted = {0};
+    if (before->n == 0)
+        return from;
     for (size_t i = 0; i < before->n; i++)
         *vec_push(&sorted) = before->v[i];
     qsort(sorted.v, sorted.n, sizeof(*sorted.v), compare);
@@ -221,7 +223,9 @@ void answer_tell(enum agent_type type, const struct strbuf *before, const struct
     if (said != NULL && said[0] != '\0')
         lines_split(&words, said, strlen(said));
     size_t from = begin_of_new(type, &old, &new, &words);
-    size_t to = agent_type_box(type, &new);
+    /* Above, what looks like a box is the echo. */
+    struct lines rest = {.v = new.v + from, .n = new.n - from};
+    size_t to = from + agent_type_box(type, &rest);
     if (from < to)
         add_without_reports(out, &new, from, to);
     lines_done(&old);
