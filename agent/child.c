@@ -78,7 +78,8 @@ static void ended(struct children *c, pid_t pid, int wait_status)
     if (k->grace != NULL)
         kill(-pid, SIGKILL); /* what it has left behind was to be ended too */
     list_unlink(&k->item);
-    k->on_exit(k->arg, wait_status);
+    if (k->on_exit != NULL)
+        k->on_exit(k->arg, wait_status);
     child_free(k);
 }
 
@@ -125,6 +126,11 @@ void children_free(struct children *c)
 pid_t child_pid(const struct child *k)
 {
     return k->pid;
+}
+
+void child_forget(struct child *k)
+{
+    k->on_exit = NULL;
 }
 
 void children_signal(struct children *c, int number)

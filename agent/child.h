@@ -55,6 +55,9 @@ pid_t child_pid(const struct child *k);
  * it has ended.  Its on_exit() follows. */
 void child_end(struct child *k, int64_t grace_ms);
 
+/* It goes on, and is ended with all the others, but its on_exit() is not called any more. */
+void child_forget(struct child *k);
+
 /* Send to the groups of all that run. */
 void children_signal(struct children *c, int number);
 

@@ -21,7 +21,7 @@
 #define ANSWER_BYTES_MAX 4096
 
 static const char help[] =
-    "Usage: stint-agent report --state STATE --message TEXT [--uri URI]\n"
+    "Usage: stint-agent report --state STATE --message TEXT [--uri URI] [--slug APP]\n"
     "\n"
     "Tells the people who wait how the work is going.  For use inside a workspace of Stint, where\n"
     "STINT_AGENT_SOCKET is set.\n"
@@ -29,6 +29,7 @@ static const char help[] =
     "  --state STATE    working, idle (needs attention), complete or failure\n"
     "  --message TEXT   what is going on: one line of at most 160 bytes\n"
     "  --uri URI        a link to the work: a pull request, a page; at most 2,048 bytes\n"
+    "  --slug APP       which app it is about [the task's]\n"
     "\n"
     "Examples:\n"
     "  stint-agent report --state working --message \"Running the tests\"\n"
@@ -40,6 +41,7 @@ static const char help[] =
 
 struct words {
     const char *state, *message, *uri;
+    const char *slug; /* NULL: the task's app */
 };
 
 static enum err check(const struct words *w, struct errctx *ctx)
@@ -77,8 +79,8 @@ static enum err dial(int *ret_fd, struct errctx *ctx)
 
 static enum err send_line(int fd, const struct words *w, struct errctx *ctx)
 {
-    json_t *request = json_pack("{s:s, s:s, s:s, s:s}", "op", "report", "state", w->state,
-        "message", w->message, "uri", w->uri);
+    json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "op", "report", "state", w->state,
+        "message", w->message, "uri", w->uri, "slug", w->slug);
     scoped_free char *text = json_dumps(request, JSON_COMPACT);
     json_decref(request);
     if (text == NULL)
@@ -150,6 +152,7 @@ int command_report(int argc, char **argv)
         {"--state",   &words.state  },
         {"--message", &words.message},
         {"--uri",     &words.uri    },
+        {"--slug",    &words.slug   },
     };
     struct errctx ctx = {0};
     bool wants_help = false;

@@ -57,13 +57,19 @@ static enum err text_of(const json_t *request, const char *key, const char *init
 
 static enum err op_report(struct control *c, const json_t *request, struct errctx *ctx)
 {
-    const char *state, *message, *uri;
-    enum err e = text_of(request, "state", NULL, &state, ctx);
+    struct control_report r;
+    enum err e = text_of(request, "state", NULL, &r.state, ctx);
     if (e == ERR_OK)
-        e = text_of(request, "message", NULL, &message, ctx);
+        e = text_of(request, "message", NULL, &r.message, ctx);
     if (e == ERR_OK)
-        e = text_of(request, "uri", "", &uri, ctx);
-    return e != ERR_OK ? e : c->on_report(c->arg, state, message, uri, ctx);
+        e = text_of(request, "uri", "", &r.uri, ctx);
+    if (e == ERR_OK)
+        e = text_of(request, "slug", "", &r.slug, ctx);
+    if (e != ERR_OK)
+        return e;
+    if (json_object_get(request, "slug") == NULL)
+        r.slug = NULL;
+    return c->on_report(c->arg, &r, ctx);
 }
 
 static const struct operation operations[] = {

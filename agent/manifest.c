@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/cron.h"
+#include "core/base/cron.h"
 #include "agent/file.h"
 #include "agent/manifest_key.h"
 #include "core/base/log.h"

@@ -206,6 +206,41 @@ void status_lifecycle(struct status *s, const char *state)
     reports_add_always(s->reports, &report);
 }
 
+/* ---- beside the conversation ---- */
+
+enum err status_health(struct status *s, const char *health)
+{
+    Stint__V1__AppHealth app_health = STINT__V1__APP_HEALTH__INIT;
+    app_health.app_slug = (char *)(uintptr_t)s->slug;
+    app_health.health = (char *)(uintptr_t)health;
+    Stint__V1__Report report = report_of(STINT__V1__REPORT__WHAT_APP_HEALTH);
+    report.app_health = &app_health;
+    return reports_add(s->reports, &report);
+}
+
+enum err status_metadata(struct status *s, const char *key, const char *value, const char *error)
+{
+    Stint__V1__Metadata metadata = STINT__V1__METADATA__INIT;
+    metadata.key = (char *)(uintptr_t)key;
+    metadata.value = (char *)(uintptr_t)value;
+    metadata.error = (char *)(uintptr_t)error;
+    Stint__V1__Report report = report_of(STINT__V1__REPORT__WHAT_METADATA);
+    report.metadata = &metadata;
+    return reports_add(s->reports, &report);
+}
+
+enum err status_log(struct status *s, const char *source, const char *level, const char *line)
+{
+    Stint__V1__AgentLog log = STINT__V1__AGENT_LOG__INIT;
+    log.id = reports_next_log_id(s->reports);
+    log.source = (char *)(uintptr_t)source;
+    log.level = (char *)(uintptr_t)level;
+    log.output = (char *)(uintptr_t)line;
+    Stint__V1__Report report = report_of(STINT__V1__REPORT__WHAT_AGENT_LOG);
+    report.agent_log = &log;
+    return reports_add(s->reports, &report);
+}
+
 /* ---- the conversation ---- */
 
 static enum err say_chat(

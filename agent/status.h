@@ -48,8 +48,17 @@ enum err must_check status_check(const char *message, const char *uri, struct er
 /* The state that was said last; false when none was. */
 bool status_last(const struct status *s, enum app_state *ret_state);
 
-/* A state of the agent's life: starting, ready, shutting_down, off. */
+/* A state of the agent's life: see lifecycle.def. */
 void status_lifecycle(struct status *s, const char *state);
+
+/* What the check of the app's health has come to: "initializing", "healthy", "unhealthy"; a value of
+ * the template's metadata, or why there is none; a line of a script or app, which has the id
+ * reports_next_log_id().  As reports_add(): not said when an error is returned. */
+enum err must_check status_health(struct status *s, const char *health);
+enum err must_check status_metadata(
+    struct status *s, const char *key, const char *value, const char *error);
+enum err must_check status_log(
+    struct status *s, const char *source, const char *level, const char *line);
 
 /* A prompt or message as the conversation's next entries, role user; always said. */
 void status_input(struct status *s, const char *text, size_t n);

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/app_env.h"
 #include "agent/file.h"
 #include "agent/output.h"
-#include "agent/turn_env.h"
 #include "agent/turn_mark.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -41,6 +41,7 @@ struct turns {
     int wait_status;
     bool app_has_spoken; /* in this turn */
     enum app_state app_word;
+    char *idle_message, *idle_uri; /* of an `idle` that waits for the end of the turn */
     bool is_stopping, is_interrupted;
     struct timer *over;
     loop_fn stopped;
@@ -77,6 +78,8 @@ void turns_free(struct turns *t)
     vec_done(&t->lingering);
     timer_free(t->over);
     free(t->prompt_file);
+    free(t->idle_message);
+    free(t->idle_uri);
     free(t);
 }
 
@@ -100,14 +103,15 @@ static enum err write_prompt(struct turns *t, const char *text, size_t n, struct
 static enum err start_command(struct turns *t, const char *text, struct errctx *ctx)
 {
     const struct manifest *m = t->conf.manifest;
-    struct turn_env env;
-    turn_env_init(&env, m, text, t->prompt_file, t->conf.control_path);
+    struct app_env env;
+    app_env_init(&env, m, NULL, t->conf.control_path);
+    app_env_add_prompt(&env, text, t->prompt_file);
     struct child_spec spec = {
         .argv = m->command, .env = env.v.v, .dir = m->dir, .on_exit = on_exit_of_app, .arg = t};
     struct child *child;
     int fd;
     enum err e = children_start(t->conf.children, &spec, &child, &fd, ctx);
-    turn_env_done(&env);
+    app_env_done(&env);
     if (e != ERR_OK)
         return e;
     t->output = output_new(t->conf.loop, t->conf.status, fd);
@@ -260,10 +264,26 @@ bool turns_are_stable(const struct turns *t)
     return t->state == TURN_STABLE;
 }
 
-void turns_note(struct turns *t, enum app_state state)
+static void keep_idle(struct turns *t, const char *message, const char *uri)
 {
+    free(t->idle_message);
+    free(t->idle_uri);
+    t->idle_message = mem_strdup(message);
+    t->idle_uri = mem_strdup(uri);
+}
+
+enum err turns_app_says(
+    struct turns *t, enum app_state state, const char *message, const char *uri, struct errctx *ctx)
+{
+    bool is_early = state == APP_IDLE && t->state != TURN_STABLE;
+    enum err e = status_app_says(t->conf.status, is_early ? APP_WORKING : state, message, uri, ctx);
+    if (e != ERR_OK)
+        return e;
+    if (is_early)
+        keep_idle(t, message, uri);
     t->app_has_spoken = true;
     t->app_word = state;
+    return ERR_OK;
 }
 
 /* ---- a turn ends ---- */
@@ -305,6 +325,8 @@ static void say_failure(struct turns *t, const char *last_line)
 /* A command that ends well has the last word on what that means, unless it says it still works. */
 static void say_success(struct turns *t, const char *last_line)
 {
+    if (t->app_has_spoken && t->app_word == APP_IDLE)
+        status_app_linked(t->conf.status, APP_IDLE, t->idle_message, t->idle_uri);
     if (t->app_has_spoken && t->app_word != APP_WORKING)
         return;
     status_app(t->conf.status, APP_COMPLETE, last_line[0] != '\0' ? last_line : "Done.");

@@ -10,7 +10,9 @@
  * again (rule 7).  What is said about it:
  *
  *   begin          working   "Working on it."
- *   the app        anything  through the control socket, as it likes
+ *   the app        anything  through the control socket, as it likes; but `idle` is working, with
+ *                            its message, until the turn has ended: nobody is shown an app at
+ *                            rest that runs
  *   end, exit 0    the app's own last word of this turn if that was complete, idle or failure;
  *                  else      complete  "<last line of output>", or "Done."
  *   end, exit N    failure   "exit status N: <last line of output>"
@@ -66,8 +68,9 @@ bool turns_have_taken(const struct turns *t, const struct uuid *send_id);
 /* No turn is running: a message would be taken. */
 bool turns_are_stable(const struct turns *t);
 
-/* The app has said something of itself. */
-void turns_note(struct turns *t, enum app_state state);
+/* The app says something of itself; errors as of status_app_says(). */
+enum err must_check turns_app_says(struct turns *t, enum app_state state, const char *message,
+    const char *uri, struct errctx *ctx);
 
 /* Go on with output that waited for room. */
 void turns_pump(struct turns *t);

@@ -132,7 +132,7 @@ def test_reports_from_inside(cluster, api):
     rows = cluster.sql("SELECT s.state, s.message, s.uri FROM app_statuses s JOIN agents a "
                        "ON a.id = s.agent_id WHERE a.task_id = %s ORDER BY seq", task["id"])
     middle = [r for r in rows if r[1] in ("half way", "waiting", "no luck", "after all")]
-    assert middle == [("working", "half way", "https://example.com/1"), ("idle", "waiting", ""),
+    assert middle == [("working", "half way", "https://example.com/1"), ("working", "waiting", ""),
                       ("failure", "no luck", ""), ("complete", "after all", "")]
     assert rows[0][0] == "working" and rows[-1][0] == "complete"
 

@@ -33,20 +33,20 @@ struct bench {
     bool is_full;
 };
 
-static enum err on_report(
-    void *arg, const char *state, const char *message, const char *uri, struct errctx *ctx)
+static enum err on_report(void *arg, const struct control_report *r, struct errctx *ctx)
 {
     struct bench *b = arg;
     enum app_state known;
-    enum err e = status_check_state(state, &known, ctx);
+    enum err e = status_check_state(r->state, &known, ctx);
     if (e == ERR_OK)
-        e = status_check(message, uri, ctx);
+        e = status_check(r->message, r->uri, ctx);
     if (e != ERR_OK)
         return e;
     if (b->is_full)
         return err_set(ctx, ERR_FULL, "too much waits");
     b->n_reports++;
-    snprintf(b->said, sizeof(b->said), "%s|%s|%s", state, message, uri);
+    snprintf(b->said, sizeof(b->said), "%s|%s|%s%s%s", r->state, r->message, r->uri,
+        r->slug != NULL ? "|" : "", r->slug != NULL ? r->slug : "");
     return ERR_OK;
 }
 

@@ -8,7 +8,7 @@
 
 #include <time.h>
 
-#include "agent/cron.h"
+#include "core/base/cron.h"
 #include "core/base/cleanup.h"
 
 static time_t at(const char *text)

@@ -243,8 +243,9 @@ static void test_environment_is_only_what_is_given(void **state)
     lab_run_until(b->loop, has_ended, b);
     char *text = lab_waiting(b->reports);
     assert_non_null(strstr(text,
-        "CODER_AGENT_TOKEN CODER_MCP_APP_STATUS_SLUG CODER_TASK_ID CODER_TASK_PROMPT "
-        "CODER_WORKSPACE_NAME CODER_WORKSPACE_OWNER_NAME HOME LAB LANG PATH PWD "
+        "CODER CODER_AGENT_SOCKET_PATH CODER_AGENT_TOKEN CODER_MCP_APP_STATUS_SLUG CODER_TASK_ID "
+        "CODER_TASK_PROMPT CODER_WORKSPACE_AGENT_NAME CODER_WORKSPACE_ID CODER_WORKSPACE_NAME "
+        "CODER_WORKSPACE_OWNER_NAME HOME LAB LANG PATH PWD "
         "STINT_AGENT_SOCKET STINT_PROMPT_FILE STINT_TASK_ID STINT_TASK_NAME TERM USER 0 1 2 3 "));
     free(text);
 }
@@ -269,12 +270,30 @@ static void test_words_of_the_app(void **state)
     for (size_t i = 0; i < COUNT(words); i++) {
         struct errctx ctx;
         start(b, (int)i + 1, words[i].script, i % 2 == 0 ? "even" : "odd");
-        assert_int_equal(status_app_says(b->status, words[i].word, "its word", "", &ctx), ERR_OK);
-        turns_note(b->turns, words[i].word);
+        assert_int_equal(turns_app_says(b->turns, words[i].word, "its word", "", &ctx), ERR_OK);
         lab_run_until(b->loop, has_ended, b);
         assert_ends_with(b, words[i].says);
         crash(b);
     }
+}
+
+/* "The task shows idle although the agent is at it." */
+static void test_idle_is_never_shown_while_the_app_runs(void **state)
+{
+    struct bench *b = *state;
+    struct errctx ctx;
+    start(b, 1, COUNT_RUN "while [ ! -e $LAB/go ]; do sleep 0.01; done", "p");
+    lab_run_until(b->loop, has_run, b);
+    assert_int_equal(
+        turns_app_says(b->turns, APP_IDLE, "Which of the two?", "http://q", &ctx), ERR_OK);
+    assert_waiting(b->reports, "user #0 \"p\"\nworking \"Working on the prompt.\"\n"
+                               "working \"Which of the two?\" <http://q>\n");
+    lab_write(&b->lab, "go", "", 0);
+    lab_run_until(b->loop, has_ended, b);
+    assert_ends_with(b, "idle \"Which of the two?\" <http://q>\n");
+    /* At rest it may say so. */
+    assert_int_equal(turns_app_says(b->turns, APP_IDLE, "Still waiting", "", &ctx), ERR_OK);
+    assert_ends_with(b, "idle \"Still waiting\"\n");
 }
 
 /* ---- once ---- */
@@ -491,8 +510,7 @@ static void test_stop_of_a_command_that_completes(void **state)
     start(b, 1, "exec 2>/dev/null; trap 'exit 0' TERM; " COUNT_RUN "while :; do sleep 0.01; done",
         "p");
     lab_run_until(b->loop, has_run, b);
-    assert_int_equal(status_app_says(b->status, APP_COMPLETE, "done after all", "", &ctx), ERR_OK);
-    turns_note(b->turns, APP_COMPLETE);
+    assert_int_equal(turns_app_says(b->turns, APP_COMPLETE, "done after all", "", &ctx), ERR_OK);
     stop(b, 10000);
     assert_said(b, "user #0 \"p\"\nworking \"Working on the prompt.\"\n"
                    "complete \"done after all\"\n");
@@ -531,6 +549,8 @@ int main(void)
             test_large_prompt_is_not_in_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_environment_is_only_what_is_given, setup, teardown),
         cmocka_unit_test_setup_teardown(test_words_of_the_app, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_idle_is_never_shown_while_the_app_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_does_not_run_the_prompt_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_empty_prompt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_in_a_turn_same_build, setup, teardown),

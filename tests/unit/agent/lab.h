@@ -87,6 +87,18 @@ static inline void lab_add_report(struct strbuf *out, const Stint__V1__Report *r
         strbuf_addf(out, "%s #%llu \"%s\"", r->chat_message->role,
             (unsigned long long)r->chat_message->id, r->chat_message->content);
         break;
+    case STINT__V1__REPORT__WHAT_APP_HEALTH:
+        strbuf_addf(out, "health of %s: %s", r->app_health->app_slug, r->app_health->health);
+        break;
+    case STINT__V1__REPORT__WHAT_AGENT_LOG:
+        strbuf_addf(out, "log %llu %s %s \"%s\"", (unsigned long long)r->agent_log->id,
+            r->agent_log->source, r->agent_log->level, r->agent_log->output);
+        break;
+    case STINT__V1__REPORT__WHAT_METADATA:
+        strbuf_addf(out, "metadata %s=\"%s\"", r->metadata->key, r->metadata->value);
+        if (r->metadata->error[0] != '\0')
+            strbuf_addf(out, " error \"%s\"", r->metadata->error);
+        break;
     default:
         strbuf_addstr(out, "?");
     }
