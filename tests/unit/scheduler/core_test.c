@@ -410,15 +410,13 @@ static void import(struct stage *s, const struct row_version_app *apps, size_t n
 static void an_import_tells_the_apps_of_its_version(void **state)
 {
     (void)state;
-    static const struct row_version_app apps[] = {
-        {.slug = "preview", .display_name = "Preview", .icon = "", .url = ""                                 },
-        {.slug = "claude",
-         .display_name = "Claude",
-         .icon = "",
-         .url = "",
-         .has_health_check = true},
-        {.slug = "",                 .display_name = "nameless",                                 .icon = "", .url = ""},
-    };
+    struct row_version_app apps[3];
+    for (size_t i = 0; i < COUNT(apps); i++)
+        apps[i] = (struct row_version_app){.display_name = "", .icon = "", .url = ""};
+    apps[0].slug = "preview";
+    apps[1].slug = "claude";
+    apps[1].has_health_check = true;
+    apps[2].slug = "";
     struct stage s;
     stage_open(&s, default_conf());
     import(&s, apps, COUNT(apps), "claude");
