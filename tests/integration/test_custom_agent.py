@@ -9,6 +9,7 @@ import pytest
 
 from lib.api import pack
 from lib.talk import assert_in_order, inputs, wait_rest, wait_said
+from lib.templates import template_yaml
 from lib.wait import wait_until
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -48,6 +49,22 @@ def test_the_shown_template_is_a_good_one(cluster, api):
     version = api.import_version(pack({"template.yaml": shown,
                                        "agent": read(TEMPLATES, "custom-agent", "agent")}))
     assert version["job"]["status"] == "succeeded", version
+
+
+def test_all_apps_of_a_version_are_known(cluster, api):
+    """Goal: the import stores every app of the template, the task's marked, with what watches it."""
+    more = {"slug": "preview", "display_name": "Preview", "icon": "/icon/web.svg",
+            "url": "http://localhost:8000/", "health": {"url": "http://localhost:8000/up"}}
+    files = {"template.yaml": template_yaml({"agentapi": {}, "app": {"slug": "a", "command": ["cat"]},
+                                             "apps": [more, {"slug": "plain"}]})}
+    version = api.import_version(pack(files))
+    assert version["job"]["status"] == "succeeded", version
+    assert cluster.sql("SELECT slug, display_name, icon, url, has_health_check, is_task_app FROM "
+                       "template_version_apps WHERE template_version_id = %s ORDER BY slug",
+                       version["id"]) == [
+        ("a", "", "", "", True, True),
+        ("plain", "", "", "", False, False),
+        ("preview", "Preview", "/icon/web.svg", "http://localhost:8000/", True, False)]
 
 
 @pytest.mark.timeout(120)

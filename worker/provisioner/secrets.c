@@ -82,6 +82,9 @@ static enum err read_secret(
     if (dir_fd < 0)
         return ERR_NOT_FOUND;
     scoped_fd int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == EACCES)
+        return err_set(ctx, ERR_CONFIG, "secret %.64s: the worker's user may not read %.60s/%.64s",
+            name, dir, name);
     if (fd < 0)
         return errno == ENOENT ? ERR_NOT_FOUND
                                : file_errno(ctx, "secret %.64s: cannot open it", name);
