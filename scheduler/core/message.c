@@ -24,7 +24,7 @@
 #define MESSAGES_MAX   100 /* that wait per task */
 #define PAUSE_MS_MIN   2000
 #define PAUSE_MS_MAX   30000
-#define AGAIN_MS       30000 /* handed over and not answered: the agent may be waiting for its app */
+#define AGAIN_MS       30000 /* without an answer: the agent may be waiting for its app */
 #define WITHDRAW_MS    1000
 #define ASKER_MS_MAX   10000
 #define MAIL_BYTES_MAX (2 * 1024 * 1024) /* to one worker at once, but for a single larger one */
