@@ -7,9 +7,14 @@
  *   IDLE --------------> CONNECTING <--------------------> LIVE ----------------> STOPPED
  *                         (1 s .. 30 s between tries)  (stream of /events broken)
  *
+ * LIVE: /status and /messages answer.  /events tells what changes; while it cannot be had (tried
+ * every 1 s .. 30 s), /status and /messages are asked once a second instead.
+ *
  * The prompt is handed over by POST /message once the app is stable.  What was handed over is on
  * disk before and after (turn_mark.h), and whether an interrupted handing-over has succeeded is
  * read from the conversation itself, so that a prompt and a message is delivered once (rule 7).
+ * Where that cannot be known any more (the app's process has begun anew and remembers nothing of
+ * it) it counts as delivered: at most once.
  *
  * The conversation is mirrored as it changes, as chat messages of the task: it survives a crash of
  * the app, the agent and the workspace.  When an app starts over without its memory, its messages
@@ -53,7 +58,9 @@ void bridge_free(struct bridge *b);
 
 /* The workspace is ready: connect, deliver the prompt if it was not yet. */
 void bridge_begin(struct bridge *b);
-/* The process of the app has been started, for the first time or again; it has ended. */
+/* The process of the app has been started, for the first time or again; it has ended.  Only one
+ * that is not started again within BRIDGE_ENDED_MS is said to have ended. */
+#define BRIDGE_ENDED_MS 2500
 void bridge_app_started(struct bridge *b);
 void bridge_app_ended(struct bridge *b, int wait_status);
 
@@ -66,6 +73,10 @@ enum err must_check bridge_app_says(struct bridge *b, enum app_state state, cons
 void bridge_message(struct bridge *b, const struct uuid *send_id, const char *content, size_t n);
 /* A message would be taken now. */
 bool bridge_is_stable(const struct bridge *b);
+/* The app has had this message, in this life or an earlier one; it may have had it, and that will
+ * be known later. */
+bool bridge_has_taken(const struct bridge *b, const struct uuid *send_id);
+bool bridge_may_have_taken(const struct bridge *b, const struct uuid *send_id);
 
 /* Read the conversation a last time (2 s at most), say what is left to say.  stopped(arg) follows,
  * never from inside this call.  To be called while the app still runs. */

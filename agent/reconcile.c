@@ -137,8 +137,3 @@ void reconcile_lost_sight(struct reconcile *r)
 {
     r->screen = SCREEN_UNKNOWN;
 }
-
-void reconcile_unsaid(struct reconcile *r)
-{
-    r->has_said = false;
-}

@@ -68,7 +68,5 @@ bool reconcile_ended(
 void reconcile_skip_user_messages(struct reconcile *r, uint64_t id);
 /* Nobody sees the screen now. */
 void reconcile_lost_sight(struct reconcile *r);
-/* The last word did not get out: the next one is said even if it is the same. */
-void reconcile_unsaid(struct reconcile *r);
 
 #endif

@@ -17,7 +17,6 @@
  *   w:text i:text c:text f:text    the app says working, idle, complete, failure ("_" for "")
  *   end                 its process ends
  *   blind               the stream of events is lost
- *   unsaid              the last word did not get out
  */
 static void tell(struct reconcile *r, const char *event, struct strbuf *said)
 {
@@ -33,8 +32,6 @@ static void tell(struct reconcile *r, const char *event, struct strbuf *said)
         says = reconcile_ended(r, APP_FAILURE, "ended", &word);
     else if (strcmp(event, "blind") == 0)
         reconcile_lost_sight(r);
-    else if (strcmp(event, "unsaid") == 0)
-        reconcile_unsaid(r);
     else if (event[1] == ':')
         says = reconcile_app_says(r, states[(int)event[0]], event[2] == '_' ? "" : event + 2,
             strcmp(event + 2, "linked") == 0 ? "http://x" : "", &word);
@@ -140,7 +137,6 @@ static void test_summaries_and_links(void **state)
     assert_story("w:linked w:_ i:_", "working linked@http://x, idle linked@http://x");
     assert_story("w:linked w:b", "working linked@http://x, working b");
     assert_story("w:a w:a c:a c:a", "working a, complete a");
-    assert_story("w:a unsaid w:a", "working a, working a");
     assert_story("w:_", "working ");
 }
 

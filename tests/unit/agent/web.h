@@ -14,8 +14,8 @@
 #include "tests/unit/agent/lab.h"
 
 #ifdef __SANITIZE_THREAD__
-/* nng counts its dialers' users with atomics that ThreadSanitizer cannot see in Debian's library, so
- * that the last one's end seems to race with the others'. */
+/* nng counts its dialers' users with atomics that ThreadSanitizer cannot see in Debian's library,
+ * so that the last one's end seems to race with the others'. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
