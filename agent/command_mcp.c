@@ -50,21 +50,8 @@ static int mcp_server(int argc, char **argv)
 {
     struct serve_conf conf = {0};
     const struct option_row rows[] = {
-        {"--instructions",     {"CODER_MCP_INSTRUCTIONS"},                        &conf.instructions,
-         "Instructions for the model, given to the client.",                                                    false},
-        {"--allowed-tools",    {"CODER_MCP_ALLOWED_TOOLS"},                       &conf.allowed_tools,
-         "Only these tools: names with commas between them.",                                                   false},
-        {"--app-status-slug",  {"CODER_MCP_APP_STATUS_SLUG"},                     &conf.slug,
-         "The app of the workspace on whose behalf to report.",                                                 false},
-        {"--ai-agentapi-url",  {"CODER_MCP_AI_AGENTAPI_URL"},                     &conf.agentapi_url,
-         "URL of AgentAPI; taken for Coder's sake, the workspace's agent watches it.",                          false},
-        {"--socket-path",      {"CODER_AGENT_SOCKET_PATH", "STINT_AGENT_SOCKET"}, &conf.socket_path,
-         "Socket of the workspace's agent; initially " SERVE_SOCKET_INITIAL ".",                                false},
-        {"--agent-url",        {"CODER_AGENT_URL"},                               &conf.agent_url,
-         "The gateway to report to where there is no such socket.",                                             false},
-        {NULL,                 {"CODER_AGENT_TOKEN"},                             &conf.agent_token,      NULL, false},
-        {"--agent-token-file", {"CODER_AGENT_TOKEN_FILE"},                        &conf.agent_token_file,
-         "File with the agent's token, for --agent-url.",                                                       false},
+#define OPTION(flag, field, variables, help) {flag, variables, &conf.field, help, false},
+#include "agent/mcp/serve_option.def"
     };
     struct errctx ctx = {0};
     struct option_words words;
@@ -160,31 +147,8 @@ static int configure_claude_code(int argc, char **argv)
     struct claude_options o = {
         .conf.system_prompt = "When you are ready for input, say so by a status report, and wait."};
     const struct option_row rows[] = {
-        {"--claude-config-path",      {"CODER_MCP_CLAUDE_CONFIG_PATH"},                    &o.conf.config_path,
-         "Claude Code's file; initially ~/.claude.json.",                                                                                        false},
-        {"--claude-md-path",          {"CODER_MCP_CLAUDE_MD_PATH"},                        &o.conf.md_path,
-         "Where CLAUDE.md is; initially ~/.claude/CLAUDE.md.",                                                                                   false},
-        {"--claude-api-key",          {"CLAUDE_API_KEY", "CODER_MCP_CLAUDE_API_KEY"},      &o.conf.api_key,
-         "API key to store for Claude Code; better by environment: flags are seen in ps.",                                                       false},
-        {"--claude-system-prompt",    {"CODER_MCP_CLAUDE_SYSTEM_PROMPT", "SYSTEM_PROMPT"},
-         &o.conf.system_prompt,                                                                                  "System prompt for CLAUDE.md.", false},
-        {"--claude-coder-prompt",     {"CODER_MCP_CLAUDE_CODER_PROMPT"},                   &o.conf.coder_prompt,
-         "What else to say in CLAUDE.md, behind the request to report.",                                                                         false},
-        {"--claude-app-status-slug",
-         {"CODER_MCP_APP_STATUS_SLUG", "CODER_MCP_CLAUDE_APP_STATUS_SLUG"},                &o.slug,
-         "The app of the workspace on whose behalf to report.",                                                                                  false},
-        {"--ai-agentapi-url",         {"CODER_MCP_AI_AGENTAPI_URL"},                       &o.agentapi_url,      "URL of AgentAPI.",
-         false                                                                                                                                        },
-        {"--socket-path",             {"CODER_AGENT_SOCKET_PATH", "STINT_AGENT_SOCKET"},   &o.socket_path,
-         "Socket of the workspace's agent.",                                                                                                     false},
-        {"--agent-url",               {"CODER_AGENT_URL"},                                 &o.agent_url,
-         "The gateway to report to where there is no such socket.",                                                                              false},
-        {NULL,                        {"CODER_AGENT_TOKEN"},                               &o.agent_token,       NULL,                           false},
-        {"--agent-token-file",        {"CODER_AGENT_TOKEN_FILE"},                          &o.agent_token_file,
-         "File with the agent's token, for --agent-url.",                                                                                        false},
-        {"--claude-test-binary-name", {"CODER_MCP_CLAUDE_TEST_BINARY_NAME"},               &o.binary,            NULL,
-         false                                                                                                                                        },
-        {"--claude-code-use-bedrock", {"CLAUDE_CODE_USE_BEDROCK"},                         &o.bedrock,           NULL,                           false},
+#define OPTION(flag, field, variables, help) {flag, variables, &o.field, help, false},
+#include "agent/mcp/claude_option.def"
     };
     struct errctx ctx = {0};
     struct option_words words;
@@ -243,7 +207,7 @@ static int configure_cursor(int argc, char **argv)
 {
     const char *project = NULL, *home = getenv("HOME");
     const struct option_row rows[] = {
-        {"--project", {"CODER_MCP_CURSOR_PROJECT"}, &project,
+        {"--project", "CODER_MCP_CURSOR_PROJECT", &project,
          "For the project in this directory, instead of for everything.", true},
     };
     struct errctx ctx = {0};

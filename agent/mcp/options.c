@@ -9,12 +9,16 @@
 
 static void read_environment(const struct option_row *row)
 {
-    for (size_t i = 0; i < COUNT(row->variables) && row->variables[i] != NULL; i++) {
-        const char *value = getenv(row->variables[i]);
+    char name[64];
+    for (const char *p = row->variables; *p != '\0'; p += strspn(p, ", ")) {
+        size_t n = strcspn(p, ", ");
+        snprintf(name, sizeof(name), "%.*s", (int)n, p);
+        const char *value = getenv(name);
         if (value != NULL && value[0] != '\0') {
             *row->value = value;
             return;
         }
+        p += n;
     }
 }
 
@@ -22,7 +26,7 @@ static const struct option_row *find_row(
     const char *arg, size_t n, const struct option_row *rows, size_t n_rows)
 {
     for (size_t i = 0; i < n_rows; i++)
-        if (rows[i].flag != NULL && strlen(rows[i].flag) == n && memcmp(rows[i].flag, arg, n) == 0)
+        if (strlen(rows[i].flag) == n && memcmp(rows[i].flag, arg, n) == 0)
             return &rows[i];
     return NULL;
 }
@@ -82,11 +86,12 @@ enum err options_read(int argc, char **argv, const struct option_row *rows, size
 void options_print(FILE *out, const struct option_row *rows, size_t n_rows)
 {
     for (size_t i = 0; i < n_rows; i++) {
-        if (rows[i].help == NULL || rows[i].flag == NULL)
+        const struct option_row *r = &rows[i];
+        if (r->help[0] == '\0' || r->flag[0] == '\0')
             continue;
-        fprintf(out, "  %s%s", rows[i].flag, rows[i].is_switch ? "" : " VALUE");
-        for (size_t v = 0; v < COUNT(rows[i].variables) && rows[i].variables[v] != NULL; v++)
-            fprintf(out, "%s%s", v == 0 ? "  [" : ", ", rows[i].variables[v]);
-        fprintf(out, "%s\n      %s\n", rows[i].variables[0] != NULL ? "]" : "", rows[i].help);
+        fprintf(out, "  %s%s", r->flag, r->is_switch ? "" : " VALUE");
+        if (r->variables[0] != '\0')
+            fprintf(out, "  [%s]", r->variables);
+        fprintf(out, "\n      %s\n", r->help);
     }
 }

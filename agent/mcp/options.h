@@ -13,11 +13,11 @@
 #include "core/base/err.h"
 
 struct option_row {
-    const char *flag;         /* with its dashes; NULL: by environment only */
-    const char *variables[3]; /* the first one that is set and not empty counts */
-    const char **value;       /* NULL (or a default) until it is given */
-    const char *help;         /* NULL: not shown */
-    bool is_switch;           /* takes no value; "true" when given */
+    const char *flag;      /* with its dashes; "": by environment only */
+    const char *variables; /* "A, B": the first one that is set and not empty counts */
+    const char **value;    /* NULL (or a default) until it is given */
+    const char *help;      /* "": not shown */
+    bool is_switch;        /* takes no value; "true" when given */
 };
 
 struct option_words {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tool.h - the tools: rows of one table (tools.c), from which the list, the schemas and the checks
+ * tool.h - the tools: rows of one table (tool.def), from which the list, the schemas and the checks
  * of arguments are made.
  */
 #ifndef AGENT_MCP_TOOL_H

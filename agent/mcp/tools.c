@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tools.c - the tools, and what follows from their rows.
- *
- * Names and arguments are those of Coder's, so that prompts written for it work; what Coder has not
- * is called stint_*.
+ * tools.c - what follows from the rows of tool.def.
  */
 #include <string.h>
 
@@ -15,177 +12,19 @@
 #include "core/base/text.h"
 #include "core/base/uuid.h"
 
-/* ---- the table ---- */
-
-#define TASK_ID                                                      \
-    {                                                                \
-        "task_id", ARG_REQUIRED | ARG_WORD, 256, NULL,               \
-            "The task: its id, its name, or owner/name. Without an " \
-            "owner, a task of the user who is logged in."            \
-    }
-
-#define STATES "working|complete|idle|failure"
-
 const struct mcp_tool mcp_tools[] = {
-    {
-     .name = "coder_report_task",
-     .title = "Report progress",
-     .description =
-            "Tell the people who follow this task how it is going. Call it when you begin, "
-            "whenever the work enters a new phase, when you need help, and when you are done; "
-            "more often is better than too seldom.\n\n"
-            "Good summaries name the thing: \"Cloning the shop repository\", \"Tests of the login "
-            "form fail, looking for the cause\", \"Opened a pull request with the fix\". "
-            "Bad ones say nothing: \"Working on it\", \"Trying to fix it\".\n\n"
-            "States: \"working\" while there is something left to do; \"complete\" when "
-            "everything that was asked for is done; \"idle\" when you wait for an answer or for "
-            "new instructions; \"failure\" when you cannot go on.", .needs = NEEDS_AGENT,
-     .effect = TOOL_CHANGES,
-     .run = tool_report_task,
-     .args =
-            {
-                {"summary", ARG_REQUIRED | ARG_LINE, REPORT_MESSAGE_MAX, NULL,
-                    "What is going on, in one line of at most 160 characters, without line "
-                    "breaks or other control characters."},
-                {"link", ARG_EXPECTED | ARG_WORD, URI_BYTES_MAX, NULL,
-                    "A link to what this is about, such as a pull request or an issue; an empty "
-                    "text when there is none."},
-                {"state", ARG_REQUIRED, 0, STATES,
-                    "How it is going: working, complete, idle or failure."},
-            }, },
-    {
-     .name = "coder_create_task",
-     .title = "Create a task",
-     .description = "Create a task: a coding agent starts to work on the input in a workspace "
-                       "of its own.", .needs = ASKS_USER,
-     .effect = TOOL_CHANGES,
-     .run = tool_create_task,
-     .args =
-            {
-                {"input", ARG_REQUIRED, PROMPT_BYTES_MAX, NULL, "The prompt of the task."},
-                {"template_version_id", ARG_REQUIRED | ARG_UUID, 0, NULL,
-                    "Id of the template version to create it from: the active_version_id of a "
-                    "template of coder_list_templates."},
-                {"template_version_preset_id", ARG_UUID, 0, NULL,
-                    "Id of a preset of that template version."},
-                {"user", ARG_WORD, 128, NULL,
-                    "Name or id of the user for whom to create it; initially the user who is "
-                    "logged in."},
-            }, },
-    {
-     .name = "coder_delete_task",
-     .title = "Delete a task",
-     .description = "Delete a task and its workspace.",
-     .needs = ASKS_USER,
-     .effect = TOOL_DESTROYS,
-     .run = tool_delete_task,
-     .args = {TASK_ID},
-     },
-    {
-     .name = "coder_list_tasks",
-     .title = "List tasks",
-     .description = "List tasks, youngest first.",
-     .needs = ASKS_USER,
-     .effect = TOOL_READS,
-     .run = tool_list_tasks,
-     .args =
-            {
-                {"status", 0, 0, "|pending|initializing|active|paused|unknown|error",
-                    "Only tasks of this status: pending, initializing, active, paused, unknown or "
-                    "error."},
-                {"user", ARG_WORD, 128, NULL,
-                    "Name or id of the user whose tasks to list; initially the user who is logged "
-                    "in."},
-            }, },
-    {
-     .name = "coder_get_task_status",
-     .title = "Status of a task",
-     .description = "Get the status of a task, and what its agent has reported last.",
-     .needs = ASKS_USER,
-     .effect = TOOL_READS,
-     .run = tool_get_task_status,
-     .args = {TASK_ID},
-     },
-    {
-     .name = "coder_send_task_input",
-     .title = "Send input to a task",
-     .description = "Send input to the agent of a task now. The task must be active and its "
-                       "agent must not be working.", .needs = ASKS_USER,
-     .effect = TOOL_CHANGES,
-     .run = tool_send_task_input,
-     .args =
-            {
-                TASK_ID,
-                {"input", ARG_REQUIRED, PROMPT_BYTES_MAX, NULL, "What to say to the agent."},
-            }, },
-    {
-     .name = "coder_get_task_logs",
-     .title = "Conversation of a task",
-     .description = "Get the conversation with the agent of a task. Of a long one the newest "
-                       "part comes.", .needs = ASKS_USER,
-     .effect = TOOL_READS,
-     .run = tool_get_task_logs,
-     .args = {TASK_ID},
-     },
-    {
-     .name = "coder_list_templates",
-     .title = "List templates",
-     .description = "List the templates from which tasks can be created.",
-     .needs = NEEDS_USER,
-     .effect = TOOL_READS,
-     .run = tool_list_templates,
-     },
-    {
-     .name = "coder_get_template",
-     .title = "Read a template",
-     .description = "Get a template and the presets of its active version, any of which "
-                       "coder_create_task takes as template_version_preset_id.", .needs = NEEDS_USER,
-     .effect = TOOL_READS,
-     .run = tool_get_template,
-     .args =
-            {
-                {"template_id", ARG_REQUIRED | ARG_UUID, 0, NULL,
-                    "Id of the template, from coder_list_templates."},
-            }, },
-    {
-     .name = "coder_get_authenticated_user",
-     .title = "Who is logged in",
-     .description = "Get the user who is logged in.",
-     .needs = NEEDS_USER,
-     .effect = TOOL_READS,
-     .run = tool_get_user,
-     },
-    {
-     .name = "stint_queue_task_input",
-     .title = "Queue input for a task",
-     .description = "Leave a message for the agent of a task: it is kept and handed over once, "
-                       "as soon as the agent can take it, also when it is busy or paused now.", .needs = NEEDS_USER,
-     .effect = TOOL_CHANGES,
-     .run = tool_queue_task_input,
-     .args =
-            {
-                TASK_ID,
-                {"input", ARG_REQUIRED, PROMPT_BYTES_MAX, NULL, "What to say to the agent."},
-            }, },
-    {
-     .name = "stint_pause_task",
-     .title = "Pause a task",
-     .description = "Stop the workspace of a task; its files and its conversation are kept.",
-     .needs = NEEDS_USER,
-     .effect = TOOL_CHANGES,
-     .run = tool_pause_task,
-     .args = {TASK_ID},
-     },
-    {
-     .name = "stint_resume_task",
-     .title = "Resume a task",
-     .description = "Start the workspace of a paused task again.",
-     .needs = NEEDS_USER,
-     .effect = TOOL_CHANGES,
-     .run = tool_resume_task,
-     .args = {TASK_ID},
-     },
-    {0                                                                  },
+#define TOOL(tool_name, tool_title, tool_needs, tool_effect, tool_run, tool_description, ...) \
+    {                                                                                         \
+        .name = #tool_name,                                                                   \
+        .title = tool_title,                                                                  \
+        .description = tool_description,                                                      \
+        .needs = tool_needs,                                                                  \
+        .effect = tool_effect,                                                                \
+        .run = tool_run,                                                                      \
+        .args = {__VA_ARGS__},                                                                \
+    },
+#include "agent/mcp/tool.def"
+    {0},
 };
 
 const struct mcp_tool *tool_find(const char *name)

@@ -184,26 +184,24 @@ static void servers_of_others_are_kept(void **state)
 
 #define BLOCKS "<coder-prompt>\nR\n</coder-prompt>\n<system-prompt>\nS\n</system-prompt>\n"
 
+static void assert_md(const char *old, const char *text)
+{
+    const struct claude_conf conf = {.report_prompt = "R", .system_prompt = "S"};
+    scoped_free char *made = claude_md_text(&conf, old);
+    assert_string_equal(made, text);
+}
+
 static void prompts_stand_between_their_markers(void **state)
 {
     (void)state;
-    static const struct {
-        const char *old, *text;
-    } rows[] = {
-        {"",                                                      BLOCKS                                   },
-        {"# Mine\n\ntext\n",                                      BLOCKS "# Mine\n\ntext\n"                },
-        {BLOCKS "# Mine\n",                                       BLOCKS "# Mine\n"                        },
-        {"\n\n<system-prompt>\nold\n</system-prompt>\n\n# Mine",  BLOCKS "# Mine"                          },
-        {"before\n<coder-prompt>\nold\n</coder-prompt>\nafter\n", BLOCKS "before\nafter\n"                 },
-        {BLOCKS BLOCKS "x\n",                                     BLOCKS "x\n"                             },
-        {"a <coder-prompt> never ended\n",                        BLOCKS "a <coder-prompt> never ended\n"  },
-        {"</coder-prompt> x <coder-prompt>",                      BLOCKS "</coder-prompt> x <coder-prompt>"},
-    };
-    const struct claude_conf conf = {.report_prompt = "R", .system_prompt = "S"};
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        scoped_free char *text = claude_md_text(&conf, rows[i].old);
-        assert_string_equal(text, rows[i].text);
-    }
+    assert_md("", BLOCKS);
+    assert_md("# Mine\n\ntext\n", BLOCKS "# Mine\n\ntext\n");
+    assert_md(BLOCKS "# Mine\n", BLOCKS "# Mine\n");
+    assert_md("\n\n<system-prompt>\nold\n</system-prompt>\n\n# Mine", BLOCKS "# Mine");
+    assert_md("before\n<coder-prompt>\nold\n</coder-prompt>\nafter\n", BLOCKS "before\nafter\n");
+    assert_md(BLOCKS BLOCKS "x\n", BLOCKS "x\n");
+    assert_md("a <coder-prompt> never ended\n", BLOCKS "a <coder-prompt> never ended\n");
+    assert_md("</coder-prompt> x <coder-prompt>", BLOCKS "</coder-prompt> x <coder-prompt>");
 }
 
 static void prompts_may_lack_and_have_more(void **state)
@@ -287,9 +285,9 @@ static void options_come_from_environment_and_flags(void **state)
     (void)state;
     const char *a = "default", *b = NULL, *s = NULL;
     const struct option_row rows[] = {
-        {"--a",      {"TEST_A", "TEST_B"}, &a, "a", false},
-        {"--b",      {NULL},               &b, "b", false},
-        {"--switch", {NULL},               &s, "s", true },
+        {"--a",      "TEST_A, TEST_B", &a, "a", false},
+        {"--b",      "",               &b, "b", false},
+        {"--switch", "",               &s, "s", true },
     };
     struct option_words words;
     struct errctx ctx = {0};

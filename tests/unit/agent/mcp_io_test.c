@@ -243,15 +243,15 @@ static void files_do_as_well(void **state)
 
 /* ---- reports to the agent ---- */
 
-static enum err on_report(
-    void *arg, const char *state, const char *message, const char *uri, struct errctx *ctx)
+static enum err on_report(void *arg, const struct control_report *r, struct errctx *ctx)
 {
     struct bench *b = arg;
-    if (strcmp(message, "refuse") == 0)
+    assert_string_equal(r->slug, "claude");
+    if (strcmp(r->message, "refuse") == 0)
         return err_set(ctx, ERR_INVALID, "no app \"x\" here");
-    if (strcmp(message, "revoked") == 0)
+    if (strcmp(r->message, "revoked") == 0)
         return err_set(ctx, ERR_UNAUTHORIZED, "token");
-    strbuf_addf(&b->said, "%s %s%s|", state, message, uri);
+    strbuf_addf(&b->said, "%s %s%s|", r->state, r->message, r->uri);
     return ERR_OK;
 }
 

@@ -136,40 +136,39 @@ static void nothing_but_ping_before_initialize(void **state)
 
 /* ---- messages ---- */
 
+#define ASK(rest)    "{\"jsonrpc\":\"2.0\",\"id\":1," rest "}"
+#define CALL(params) ASK("\"method\":\"tools/call\",\"params\":" params)
+
 static void wrong_messages_are_answered(void **state)
 {
     static const struct {
         const char *line, *id;
         int code;
     } rows[] = {
-        {"{",                                                                                      "null",  -32700        },
-        {"garbage",                                                                                "null",  -32700        },
-        {"\xff\xfe",                                                                               "null",  -32700        },
-        {"{\"jsonrpc\":\"2.0\"} x",                                                                "null",  -32700        },
-        {"1",                                                                                      "null",  -32600        },
-        {"null",                                                                                   "null",  -32600        },
-        {"\"text\"",                                                                               "null",  -32600        },
-        {"{}",                                                                                     "null",  -32600        },
-        {"{\"id\":1,\"method\":\"ping\"}",                                                         "1",     -32600        },
-        {"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"ping\"}",                                     "1",     -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}",                                  "null",  -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}",                                    "null",  -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1}",                                                         "1",     -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":2}",                                            "1",     -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":3}",                        "1",     -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"nothing\"}",                              "\"x\"", -32601        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\\u0000\"}",                              "1",     -32600        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/list\"}",                           "1",     -32601        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"cursor\":\"2\"}}",
-         "1",                                                                                               -32602        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\"}",                               "1",     -32602        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":[]}",                 "1",     -32602        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"no\"}}",
-         "1",                                                                                               -32602        },
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
-         "call\",\"params\":{\"name\":\"coder_report_task\","
-         "\"arguments\":[]}}",                                                                                         "1",                                                                              -32602},
-        {"[]",                                                                                        "null",                                                                                            -32600            },
+        {"{",                                                            "null",  -32700},
+        {"garbage",                                                      "null",  -32700},
+        {"\xff\xfe",                                                     "null",  -32700},
+        {"{\"jsonrpc\":\"2.0\"} x",                                      "null",  -32700},
+        {"1",                                                            "null",  -32600},
+        {"null",                                                         "null",  -32600},
+        {"\"text\"",                                                     "null",  -32600},
+        {"[]",                                                           "null",  -32600},
+        {"{}",                                                           "null",  -32600},
+        {"{\"id\":1,\"method\":\"ping\"}",                               "1",     -32600},
+        {"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"ping\"}",           "1",     -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}",        "null",  -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}",          "null",  -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1}",                               "1",     -32600},
+        {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"nothing\"}",    "\"x\"", -32601},
+        {ASK("\"method\":2"),                                            "1",     -32600},
+        {ASK("\"method\":\"ping\",\"params\":3"),                        "1",     -32600},
+        {ASK("\"method\":\"ping\\u0000\""),                              "1",     -32600},
+        {ASK("\"method\":\"resources/list\""),                           "1",     -32601},
+        {ASK("\"method\":\"tools/list\",\"params\":{\"cursor\":\"2\"}"), "1",     -32602},
+        {ASK("\"method\":\"tools/call\""),                               "1",     -32602},
+        {CALL("[]"),                                                     "1",     -32602},
+        {CALL("{\"name\":\"no\"}"),                                      "1",     -32602},
+        {CALL("{\"name\":\"coder_report_task\",\"arguments\":[]}"),      "1",     -32602},
     };
     struct desk *d = *state;
     begin(d, "2025-06-18");
@@ -219,38 +218,34 @@ static const char *list(struct desk *d)
     return ask(d, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{}}");
 }
 
+static void assert_offered(bool can_report, bool has_user, const char *allowed, size_t n,
+    const char *there, const char *missing)
+{
+    struct desk d = {0};
+    desk_open(&d, can_report, has_user);
+    mcp_server_free(d.server);
+    d.conf.allowed_tools = allowed;
+    d.server = mcp_server_new(&d.conf);
+    begin(&d, "2025-06-18");
+    const char *answer = list(&d);
+    assert_int_equal(n_of(answer, "\"inputSchema\""), n);
+    assert_has(answer, there);
+    assert_null(strstr(answer, missing));
+    mcp_server_free(d.server);
+    fake_close(&d.world);
+}
+
 static void tools_go_by_who_is_there(void **state)
 {
-    static const struct {
-        bool can_report, has_user;
-        const char *allowed;
-        size_t n;
-        const char *there, *missing;
-    } rows[] = {
-        {true,  true,  NULL,                                      13, "coder_report_task", "?"                             },
-        {true,  false, "",                                        7,  "coder_create_task", "coder_get_authenticated_user"  },
-        {false, true,  NULL,                                      12, "stint_pause_task",  "coder_report_task"             },
-        {false, false, NULL,                                      6,  "coder_delete_task", "coder_list_templates\",\"title"},
-        {true,  true,  "coder_report_task",                       1,  "coder_report_task", "coder_create_task"             },
-        {true,  true,  " coder_list_tasks , coder_report_task,,", 2,  "coder_list_tasks",
-         "coder_create_task"                                                                                               },
-        {true,  true,  "coder_report",                            0,  "\"tools\":[]",      "coder_report_task"             },
-    };
     (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct desk d = {0};
-        desk_open(&d, rows[i].can_report, rows[i].has_user);
-        mcp_server_free(d.server);
-        d.conf.allowed_tools = rows[i].allowed;
-        d.server = mcp_server_new(&d.conf);
-        begin(&d, "2025-06-18");
-        const char *answer = list(&d);
-        assert_int_equal(n_of(answer, "\"inputSchema\""), rows[i].n);
-        assert_has(answer, rows[i].there);
-        assert_null(strstr(answer, rows[i].missing));
-        mcp_server_free(d.server);
-        fake_close(&d.world);
-    }
+    assert_offered(true, true, NULL, 13, "coder_report_task", "?");
+    assert_offered(true, false, "", 7, "coder_create_task", "coder_get_authenticated_user");
+    assert_offered(false, true, NULL, 12, "stint_pause_task", "coder_report_task");
+    assert_offered(false, false, NULL, 6, "coder_delete_task", "coder_get_template");
+    assert_offered(true, true, "coder_report_task", 1, "coder_report_task", "coder_create_task");
+    assert_offered(true, true, " coder_list_tasks , coder_report_task,,", 2, "coder_list_tasks",
+        "coder_create_task");
+    assert_offered(true, true, "coder_report", 0, "\"tools\":[]", "coder_report_task");
 }
 
 static void a_withheld_tool_cannot_be_called(void **state)
@@ -307,51 +302,52 @@ static void a_report_that_was_not_taken_is_an_error(void **state)
     assert_has(d->world.out.s, "\"isError\":true");
 }
 
-static void wrong_arguments_are_errors_that_say_what_is_allowed(void **state)
+static void refused(struct desk *d, const char *tool, const char *arguments, const char *says)
 {
-    static char long_summary[400], exact[400];
-    snprintf(long_summary, sizeof(long_summary), "{\"summary\":\"%0161d\",\"state\":\"idle\"}", 7);
-    snprintf(exact, sizeof(exact), "{\"summary\":\"%0160d\",\"state\":\"idle\"}", 7);
-    const struct {
-        const char *tool, *arguments, *says;
-    } rows[] = {
-        {"coder_report_task",     "{}",                                                      "summary is missing"                },
-        {"coder_report_task",     "null",                                                    "summary is missing"                },
-        {"coder_report_task",     "{\"summary\":null,\"state\":\"idle\"}",                   "summary is missing"                },
-        {"coder_report_task",     "{\"summary\":\"\",\"state\":\"idle\"}",                   "summary is empty"                  },
-        {"coder_report_task",     "{\"summary\":5,\"state\":\"idle\"}",                      "summary must be a text"            },
-        {"coder_report_task",     "{\"summary\":\"x\"}",                                     "state is missing"                  },
-        {"coder_report_task",     "{\"summary\":\"x\",\"state\":\"busy\"}",
-         "working, complete, idle, failure"                                                                                      },
-        {"coder_report_task",     "{\"summary\":\"x\",\"state\":\"Idle\"}",
-         "working, complete, idle, failure"                                                                                      },
-        {"coder_report_task",     "{\"summary\":\"x\",\"state\":\"\"}",                      "state is empty"                    },
-        {"coder_report_task",     "{\"summary\":\"a\\nb\",\"state\":\"idle\"}",              "line break"                        },
-        {"coder_report_task",     "{\"summary\":\"a\\u001bb\",\"state\":\"idle\"}",
-         "control character"                                                                                                     },
-        {"coder_report_task",     "{\"summary\":\"a\\u0000b\",\"state\":\"idle\"}",
-         "control character"                                                                                                     },
-        {"coder_report_task",     "{\"summary\":\"x\",\"state\":\"idle\",\"link\":\"a b\"}",
-         "link has a space"                                                                                                      },
-        {"coder_report_task",     "{\"summary\":\"x\",\"state\":\"idle\",\"link\":[]}",
-         "link must be a text"                                                                                                   },
-        {"coder_report_task",     long_summary,                                              "summary has 161 bytes; at most 160"},
-        {"coder_create_task",     "{\"input\":\"x\",\"template_version_id\":\"y\"}",
-         "template_version_id must be an id"                                                                                     },
-        {"coder_create_task",     "{\"template_version_id\":\"y\"}",                         "input is missing"                  },
-        {"coder_list_tasks",      "{\"status\":\"done\"}",                                   "pending, initializing, active"     },
-        {"coder_get_task_status", "{\"task_id\":\"a b\"}",                                   "task_id has a space"               },
-    };
+    call(d, "1", tool, arguments);
+    assert_has(d->world.out.s, says);
+    assert_has(d->world.out.s, "\"isError\":true");
+}
+
+static void wrong_reports_are_errors_that_say_what_is_allowed(void **state)
+{
+    static const char tool[] = "coder_report_task", states[] = "working, complete, idle, failure";
+    char line[400];
     struct desk *d = *state;
     begin(d, "2025-06-18");
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        call(d, "1", rows[i].tool, rows[i].arguments);
-        assert_has(d->world.out.s, rows[i].says);
-        assert_has(d->world.out.s, "\"isError\":true");
-    }
+    refused(d, tool, "{}", "summary is missing");
+    refused(d, tool, "null", "summary is missing");
+    refused(d, tool, "{\"summary\":null,\"state\":\"idle\"}", "summary is missing");
+    refused(d, tool, "{\"summary\":\"\",\"state\":\"idle\"}", "summary is empty");
+    refused(d, tool, "{\"summary\":5,\"state\":\"idle\"}", "summary must be a text");
+    refused(d, tool, "{\"summary\":\"a\\nb\",\"state\":\"idle\"}", "line break");
+    refused(d, tool, "{\"summary\":\"a\\u001bb\",\"state\":\"idle\"}", "control character");
+    refused(d, tool, "{\"summary\":\"a\\u0000b\",\"state\":\"idle\"}", "control character");
+    refused(d, tool, "{\"summary\":\"x\"}", "state is missing");
+    refused(d, tool, "{\"summary\":\"x\",\"state\":\"busy\"}", states);
+    refused(d, tool, "{\"summary\":\"x\",\"state\":\"Idle\"}", states);
+    refused(d, tool, "{\"summary\":\"x\",\"state\":\"\"}", "state is empty");
+    refused(d, tool, "{\"summary\":\"x\",\"state\":\"idle\",\"link\":\"a b\"}", "link has a space");
+    refused(d, tool, "{\"summary\":\"x\",\"state\":\"idle\",\"link\":[]}", "link must be a text");
+    snprintf(line, sizeof(line), "{\"summary\":\"%0161d\",\"state\":\"idle\"}", 7);
+    refused(d, tool, line, "summary has 161 bytes; at most 160");
     assert_string_equal(d->world.deeds.s, "");
-    call(d, "1", "coder_report_task", exact); /* no link is no error, as with Coder */
+
+    snprintf(line, sizeof(line), "{\"summary\":\"%0160d\",\"state\":\"idle\"}", 7);
+    call(d, "1", tool, line); /* no link is no error, as with Coder */
     assert_string_equal(d->world.out.s, "");
+}
+
+static void wrong_arguments_of_other_tools(void **state)
+{
+    struct desk *d = *state;
+    begin(d, "2025-06-18");
+    refused(d, "coder_create_task", "{\"input\":\"x\",\"template_version_id\":\"y\"}",
+        "template_version_id must be an id");
+    refused(d, "coder_create_task", "{\"template_version_id\":\"y\"}", "input is missing");
+    refused(d, "coder_list_tasks", "{\"status\":\"done\"}", "pending, initializing, active");
+    refused(d, "coder_get_task_status", "{\"task_id\":\"a b\"}", "task_id has a space");
+    assert_string_equal(d->world.deeds.s, "");
 }
 
 /* ---- a user's tools ---- */
@@ -362,40 +358,35 @@ static void wrong_arguments_are_errors_that_say_what_is_allowed(void **state)
 #define AT_TASK "/api/v2/tasks/bob/11111111-1111-1111-1111-111111111111"
 
 /* A tool that reads the task, then acts. */
+static void acts(struct desk *d, const char *tool, const char *deed, int status, const char *body,
+    const char *says)
+{
+    strbuf_clear(&d->world.deeds);
+    call(d, "1", tool, "{\"task_id\":\"t\",\"input\":\"go\"}");
+    assert_string_equal(d->world.deeds.s, "GET /api/v2/tasks/me/t\n");
+    strbuf_clear(&d->world.deeds);
+    fake_answered(&d->world, d->world.n_jobs - 1, 200, TASK);
+    assert_string_equal(d->world.deeds.s, deed);
+    fake_answered(&d->world, d->world.n_jobs - 1, status, body);
+    assert_has(d->world.out.s, says);
+    assert_null(strstr(d->world.out.s, "isError"));
+}
+
 static void acts_on_a_task(void **state)
 {
-    static const struct {
-        const char *tool, *arguments, *deed;
-        int status;
-        const char *body, *says;
-    } rows[] = {
-        {"coder_delete_task",      "{\"task_id\":\"t\"}",                  "DELETE " AT_TASK "\n",      202, "",
-         "Task deleted"                                                                                                                            },
-        {"coder_send_task_input",  "{\"task_id\":\"t\",\"input\":\"go\"}",
-         "POST " AT_TASK "/send {\"input\":\"go\"}\n",                                                  204, "",                       "Input sent"},
-        {"coder_get_task_logs",    "{\"task_id\":\"t\"}",                  "GET " AT_TASK "/logs\n",    200,
-         "{\"logs\":[{\"id\":1,\"content\":\"hello\"}]}",                                                                              "hello"     },
-        {"stint_pause_task",       "{\"task_id\":\"t\"}",                  "POST " AT_TASK "/pause\n",  202, "{}",
-         "paused"                                                                                                                                  },
-        {"stint_resume_task",      "{\"task_id\":\"t\"}",                  "POST " AT_TASK "/resume\n", 202, "{}",
-         "resumed"                                                                                                                                 },
-        {"stint_queue_task_input", "{\"task_id\":\"t\",\"input\":\"go\"}",
-         "POST /api/stint/v1/tasks/11111111-1111-1111-1111-111111111111/messages "
-            "{\"content\":\"go\"}\n",                                                                   201, "{\"state\":\"queued\"}", "queued"    },
-    };
     struct desk *d = *state;
     begin(d, "2025-06-18");
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        strbuf_clear(&d->world.deeds);
-        call(d, "1", rows[i].tool, rows[i].arguments);
-        assert_string_equal(d->world.deeds.s, "GET /api/v2/tasks/me/t\n");
-        strbuf_clear(&d->world.deeds);
-        fake_answered(&d->world, d->world.n_jobs - 1, 200, TASK);
-        assert_string_equal(d->world.deeds.s, rows[i].deed);
-        fake_answered(&d->world, d->world.n_jobs - 1, rows[i].status, rows[i].body);
-        assert_has(d->world.out.s, rows[i].says);
-        assert_null(strstr(d->world.out.s, "isError"));
-    }
+    acts(d, "coder_delete_task", "DELETE " AT_TASK "\n", 202, "", "Task deleted");
+    acts(d, "coder_send_task_input", "POST " AT_TASK "/send {\"input\":\"go\"}\n", 204, "",
+        "Input sent");
+    acts(d, "coder_get_task_logs", "GET " AT_TASK "/logs\n", 200,
+        "{\"logs\":[{\"id\":1,\"content\":\"hello\"}]}", "hello");
+    acts(d, "stint_pause_task", "POST " AT_TASK "/pause\n", 202, "{}", "paused");
+    acts(d, "stint_resume_task", "POST " AT_TASK "/resume\n", 202, "{}", "resumed");
+    acts(d, "stint_queue_task_input",
+        "POST /api/stint/v1/tasks/11111111-1111-1111-1111-111111111111/messages "
+        "{\"content\":\"go\"}\n",
+        201, "{\"state\":\"queued\"}", "queued");
 }
 
 static void tasks_are_named_in_three_ways(void **state)
@@ -421,29 +412,26 @@ static void tasks_are_named_in_three_ways(void **state)
     }
 }
 
+static void told(struct desk *d, int status, const char *body, const char *says)
+{
+    call(d, "1", "coder_delete_task", "{\"task_id\":\"t\"}");
+    fake_answered(&d->world, d->world.n_jobs - 1, status, body);
+    assert_has(d->world.out.s, says);
+    assert_has(d->world.out.s, "\"isError\":true");
+}
+
 static void refusals_of_the_gateway_are_told(void **state)
 {
-    static const struct {
-        int status;
-        const char *body, *says;
-    } rows[] = {
-        {404, "{\"message\":\"Resource not found\"}",                        "Resource not found (status 404)"},
-        {409, "{\"message\":\"Task is paused.\",\"detail\":\"Resume it.\"}",
-         "Task is paused. Resume it. (status 409)"                                                            },
-        {401, "{\"message\":\"Signed out.\"}",                               "log in again"                   },
-        {429, "",                                                            "status 429"                     },
-        {500, "[]",                                                          "status 500"                     },
-        {409, "{\"title\":\"Full\",\"detail\":\"100 wait.\"}",               "Full 100 wait. (status 409)"    },
-        {200, "{}",                                                          "no task"                        },
-    };
     struct desk *d = *state;
     begin(d, "2025-06-18");
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        call(d, "1", "coder_delete_task", "{\"task_id\":\"t\"}");
-        fake_answered(&d->world, d->world.n_jobs - 1, rows[i].status, rows[i].body);
-        assert_has(d->world.out.s, rows[i].says);
-        assert_has(d->world.out.s, "\"isError\":true");
-    }
+    told(d, 404, "{\"message\":\"Resource not found\"}", "Resource not found (status 404)");
+    told(d, 409, "{\"message\":\"Task is paused.\",\"detail\":\"Resume it.\"}",
+        "Task is paused. Resume it. (status 409)");
+    told(d, 409, "{\"title\":\"Full\",\"detail\":\"100 wait.\"}", "Full 100 wait. (status 409)");
+    told(d, 401, "{\"message\":\"Signed out.\"}", "log in again");
+    told(d, 429, "", "status 429");
+    told(d, 500, "[]", "status 500");
+    told(d, 200, "{}", "no task");
 }
 
 static void lists_and_creates(void **state)
@@ -595,7 +583,8 @@ int main(void)
         test(a_withheld_tool_cannot_be_called),
         test(a_report_is_answered_when_it_is_taken),
         test(a_report_that_was_not_taken_is_an_error),
-        test(wrong_arguments_are_errors_that_say_what_is_allowed),
+        test(wrong_reports_are_errors_that_say_what_is_allowed),
+        test(wrong_arguments_of_other_tools),
         test(acts_on_a_task),
         test(tasks_are_named_in_three_ways),
         test(refusals_of_the_gateway_are_told),
