@@ -191,9 +191,9 @@ static void take_now(struct inbox *i, const struct uuid *send_id, const char *co
 {
     if (i->is_closed)
         answer_for_good(i, send_id, REFUSAL_APP_REJECTED, "The workspace is stopping.");
-    else if (!list_is_empty(&i->waiting) || !can_deliver(i))
+    else if (!list_is_empty(&i->waiting) || i->taking != NULL)
         answer_for_good(i, send_id, REFUSAL_APP_BUSY, "");
-    else
+    else /* whoever has the app knows best why it cannot be taken */
         deliver(i, new_message(send_id, content, n, false));
 }
 

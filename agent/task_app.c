@@ -50,6 +50,10 @@ static void deliver(void *arg, const struct uuid *send_id, const char *content, 
         bridge_message(t->bridge, send_id, content, n);
         return;
     }
+    if (!t->has_begun) {
+        inbox_answered(t->inbox, send_id, REFUSAL_APP_BUSY, "");
+        return;
+    }
     struct turn_answer answer = turns_message(t->turns, send_id, content, n);
     inbox_answered(t->inbox, send_id, answer.code, answer.detail);
 }

@@ -124,10 +124,15 @@ static void test_at_once(void **state)
     answer(b, 1, REFUSAL_NONE);
     assert_log(b, "taken 1; ");
     message(b, 2, false);
+    answer(b, 2, REFUSAL_APP_BUSY);
     message(b, 2, false);
     b->is_stable = true;
     message(b, 2, false); /* the sender has been told no; it stays no */
-    assert_log(b, "busy 2; busy 2; busy 2; ");
+    assert_log(b, "take 2 hi; busy 2; busy 2; busy 2; ");
+    message(b, 3, false);
+    answer(b, 3, REFUSAL_APP_UNREACHABLE);
+    message(b, 3, false);
+    assert_log(b, "take 3 hi; unreachable 3; unreachable 3; ");
 }
 
 static void test_waits_until_stable(void **state)
