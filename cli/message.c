@@ -83,7 +83,8 @@ enum err message_refresh(
 /* ---- taking back ---- */
 
 /* The one message that waits and whose id begins so. */
-static enum err find(struct cli *cli, const json_t *task, const char *begin, char ret_id[static 37])
+static enum err find(
+    struct cli *cli, const json_t *task, const char *begin, char ret_id[static UUID_STR_LEN + 1])
 {
     scoped(json_unrefp) json_t *messages = NULL;
     enum err e = message_list(cli, task, &messages);
@@ -96,7 +97,7 @@ static enum err find(struct cli *cli, const json_t *task, const char *begin, cha
         const char *id = table_string(m, "id");
         if (!message_waits(m) || strncmp(id, begin, strlen(begin)) != 0)
             continue;
-        (void)snprintf(ret_id, 37, "%s", id);
+        (void)snprintf(ret_id, UUID_STR_LEN + 1, "%s", id);
         found++;
     }
     if (found == 1)
@@ -110,17 +111,24 @@ static enum err find(struct cli *cli, const json_t *task, const char *begin, cha
     return cli->code;
 }
 
+/* The gateway takes a second time for the first; a person has made a slip. */
+static enum err check_not_withdrawn(struct cli *cli, const json_t *task, const char *id)
+{
+    scoped(json_unrefp) json_t *message = NULL;
+    enum err e = call(cli, "GET", task, id, NULL, &message);
+    if (e == ERR_OK && strcmp(table_string(message, "state"), "withdrawn") == 0)
+        return cli_fail(cli, ERR_CONFLICT, "the message was taken back already");
+    return e;
+}
+
 enum err message_withdraw(struct cli *cli, const json_t *task, const char *id)
 {
     struct uuid whole;
-    char found[37];
-    if (!uuid_parse(id, &whole)) {
-        enum err e = find(cli, task, id, found);
-        if (e != ERR_OK)
-            return e;
-        id = found;
-    }
-    enum err e = call(cli, "DELETE", task, id, NULL, NULL);
+    char found[UUID_STR_LEN + 1];
+    bool is_whole = uuid_parse(id, &whole);
+    enum err e = is_whole ? check_not_withdrawn(cli, task, id) : find(cli, task, id, found);
+    if (e == ERR_OK)
+        e = call(cli, "DELETE", task, is_whole ? id : found, NULL, NULL);
     if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)
         cli_hint(cli, "stint task messages %s", task_name(task));
     return e;

@@ -281,6 +281,7 @@ static void test_unsend_by_id_and_by_its_beginning(void **state)
 {
     struct fake *f = *state;
     fake_answer(f, TASK, 200, JSON("active", STATE("working")));
+    fake_answer(f, MESSAGE, 200, QUEUED(MID, "first", "1"));
     fake_answer(f, "DELETE " MESSAGES "/" MID, 204, "");
     assert_int_equal(RUN(f, "task", "unsend", "fix", MID), 0);
     assert_string_equal(f->out, "The message has been taken back from fix.\n");
@@ -298,11 +299,16 @@ static void test_unsend_of_what_cannot_be(void **state)
     assert_int_equal(RUN(f, "task", "unsend", "fix", "999"), 66); /* delivered */
     HAS(f->err, "-> stint task messages fix");
     fake_answer(f, TASK, 200, JSON("active", STATE("working")));
+    fake_answer(f, MESSAGE, 200, OVER(MID, "delivered", ""));
     fake_answer(f, "DELETE " MESSAGES "/" MID, 409,
         PROBLEM("The message has been delivered already.", "The message has been delivered "
                                                            "already."));
     assert_int_equal(RUN(f, "task", "unsend", "fix", MID), 75);
     HAS(f->err, "stint: The message has been delivered already.\n  -> stint task messages fix");
+    fake_answer(f, TASK, 200, JSON("active", STATE("working")));
+    fake_answer(f, MESSAGE, 200, OVER(MID, "withdrawn", ""));
+    assert_int_equal(RUN(f, "task", "unsend", "fix", MID), 75);
+    HAS(f->err, "taken back already");
 }
 
 /* ---- status ---- */
