@@ -13,15 +13,14 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
-/* The wall clock may be set meanwhile: it is looked at this often. */
-#define CRON_LOOK_MS 30000
+#define LOOK_MS 30000
 
 struct script {
     struct scripts *scripts;
     const struct manifest_script *m;
     struct process *process; /* NULL: it does not run */
     bool is_in_sequence;     /* its end lets the next one run */
-    bool is_left_out_said; /* of the run that goes on */
+    bool is_left_out_said;   /* of the run that goes on */
     struct cron cron;
     struct timer *timer;
     int64_t due_s; /* -1: never */
@@ -57,6 +56,8 @@ struct scripts *scripts_new(const struct scripts_conf *conf)
     s->conf = *conf;
     if (s->conf.now == NULL)
         s->conf.now = wall_s;
+    if (s->conf.look_ms == 0)
+        s->conf.look_ms = LOOK_MS;
     s->is_over = true;
     s->n = conf->manifest->n_scripts;
     s->v = mem_calloc(s->n + 1, sizeof(*s->v));
@@ -223,9 +224,10 @@ static void wait_for_it(struct script *script)
 {
     if (script->due_s < 0)
         return;
-    int64_t ms = (script->due_s - script->scripts->conf.now()) * 1000;
-    ms = ms < 0 ? 0 : ms > CRON_LOOK_MS ? CRON_LOOK_MS : ms;
-    timer_start(script->timer, ms, 0);
+    const struct scripts_conf *conf = &script->scripts->conf;
+    int64_t ms = (script->due_s - conf->now()) * 1000;
+    ms = ms < 0 ? 0 : ms;
+    timer_start(script->timer, ms < conf->look_ms ? ms : conf->look_ms, 0);
 }
 
 /* Said once, however long it goes on. */

@@ -34,6 +34,8 @@ struct scripts_conf {
     char *const *env;
     /* Seconds since 1970, for cron; NULL: the wall clock. */
     int64_t (*now)(void);
+    /* It may be set meanwhile: it is looked at this often.  0: 30,000; tests are impatient. */
+    int64_t look_ms;
 };
 
 /* `conf` is copied, what it points to borrowed. */
