@@ -90,11 +90,12 @@ def test_from_inside_the_sandbox(cluster, api):
 
 
 def test_reports_through_the_agent(cluster, api, program, working, home):
-    """Goal: each report becomes the task's current state, in order."""
+    """Goal: each report becomes the task's current state, in order; but `idle` is not shown while the
+    app runs."""
     with RawClient([program, "mcp", "server"], agent_env(cluster, working, home)) as client:
         assert client.initialize()["serverInfo"]["name"] == "Coder Agent"
         assert set(client.tools()) == TASK_TOOLS | {"coder_report_task"}
-        for state, shown in (("working", "working"), ("idle", "idle"), ("failure", "failed"),
+        for state, shown in (("working", "working"), ("idle", "working"), ("failure", "failed"),
                              ("complete", "complete")):
             reply = client.call("coder_report_task", summary=f"I am {state}", link="", state=state)
             assert reply == ('{"message":"Thanks for reporting!"}', False)
