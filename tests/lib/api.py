@@ -154,7 +154,13 @@ class Api:
     def agent_logs(self, task, agent_id=None):
         """[(source, level, line)] of scripts and apps."""
         agent_id = agent_id or self.agent(task)["id"]
-        lines = self.get(f"/workspaceagents/{agent_id}/logs", expect=200).json()
+        lines = []
+        while True:  # there is a bound to what one answer holds
+            after = {"after": lines[-1]["id"]} if lines else None
+            page = self.get(f"/workspaceagents/{agent_id}/logs", params=after, expect=200).json()
+            if not page:
+                break
+            lines += page
         ids = [line["id"] for line in lines]
         assert ids == sorted(set(ids)), ids
         return [(line["source"], line["level"], line["output"]) for line in lines]
