@@ -79,7 +79,7 @@ def test_from_inside_the_sandbox(cluster, api):
               *(f"echo '{json.dumps(line)}' >> lines" for line in lines),
               "coder exp mcp server < lines",
               'coder no-such-thing || echo "status $?"']
-    task = api.wait_complete(api.create(cluster.shell, "PATH=/opt/stint/bin:$PATH\n" + "\n".join(script)))
+    task = api.wait_complete(api.create(cluster.shell, "\n".join(script)))
     output = api.output(task)
     assert "Thanks for reporting!" in output
     assert output.count("Coder v2.") == 1 and "stint-agent" in output
