@@ -183,6 +183,7 @@ static void print(struct cli *cli, const struct column *columns, json_t *task, c
 {
     scoped(json_unrefp) json_t *rows = json_pack("[O]", task);
     table_print(cli, columns, rows);
+    fputc('\n', cli->out);
     say_agent(cli, agent);
     say_apps(cli, agent);
     say_metadata(cli, agent);
