@@ -157,6 +157,7 @@ static void on_busy(struct bridge *b)
     int64_t ms = BUSY_MS_MIN << (b->hand.n_busy < 5 ? b->hand.n_busy : 5);
     b->hand.n_busy++;
     count_as_not_taken(b);
+    reconcile_took_back(b->reconcile);
     bridge_doubt_status(b, ms < BUSY_MS_MAX ? ms : BUSY_MS_MAX);
     answer(b, REFUSAL_APP_BUSY, "");
 }
@@ -188,8 +189,10 @@ static void on_refused(struct bridge *b, int status, const char *why)
 static void on_failed(struct bridge *b, const struct http_answer *a)
 {
     bridge_complain(b, "nothing could be handed over to the app", a->why);
-    if (!a->was_sent)
+    if (!a->was_sent) {
         count_as_not_taken(b);
+        reconcile_took_back(b->reconcile);
+    }
     b->must_read = true;
     bridge_doubt_status(b, 0);
     answer(b, REFUSAL_APP_UNREACHABLE, a->why);
@@ -254,6 +257,7 @@ static enum err hand_over(
     b->hand.send_id = send_id != NULL ? *send_id : (struct uuid){0};
     b->hand.is_of_this_life = true;
     b->hand.n_starts = b->n_starts;
+    reconcile_hands_over(b->reconcile);
     b->hand.call = post(b, text, n);
     if (b->hand.call == NULL) {
         count_as_taken(b);

@@ -17,6 +17,7 @@ struct reconcile {
     uint64_t user_message_id;
     /* The app's last word since the last message. */
     bool has_app_word, has_ended;
+    bool hands_over, had_app_word; /* a message is out that the conversation does not show yet */
     enum app_state app_word;
     /* What was said last; the summary outlives what it was said with. */
     bool has_said;
@@ -112,8 +113,26 @@ bool reconcile_user_message(struct reconcile *r, uint64_t id, struct reconcile_w
     if (r->has_user_message && id <= r->user_message_id)
         return false;
     reconcile_skip_user_messages(r, id);
-    r->has_app_word = r->has_ended = r->has_moved = false;
+    bool is_answered = r->hands_over && r->has_app_word;
+    r->hands_over = r->has_ended = r->has_moved = false;
+    if (is_answered)
+        return false;
+    r->has_app_word = false;
     return say(r, APP_WORKING, "", "", ret);
+}
+
+void reconcile_hands_over(struct reconcile *r)
+{
+    r->had_app_word = r->has_app_word;
+    r->has_app_word = false;
+    r->hands_over = true;
+}
+
+void reconcile_took_back(struct reconcile *r)
+{
+    if (r->hands_over)
+        r->has_app_word = r->has_app_word || r->had_app_word;
+    r->hands_over = false;
 }
 
 bool reconcile_ended(

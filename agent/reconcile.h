@@ -25,9 +25,12 @@
  *   screen runs                 it is the first that is seen   working, unless complete or failure
  *                               it was at rest                 nothing yet: it may have flickered
  *                               said again: it still runs      working, unless the app has spoken
- *   screen rests                it ran, or nothing is known    the app's complete or failure, else
- * idle said again: it still rests     the same, if `working` was said message of the user it is new
- * working ended                       -                              what it says
+ *   screen rests                it ran, or nothing is known    the app's complete or failure,
+ *                                                              else idle
+ *                               said again: it still rests     the same, if `working` was said
+ *   message of the user         it is new                      working
+ *                               the app has answered already   nothing
+ *   ended                       -                              what it says
  *
  * So the watcher says the screen's state when it changes, and again when it has held for a while:
  * a screen that is painted anew once a minute says nothing, one that goes on by itself does; an app
@@ -60,6 +63,11 @@ bool reconcile_app_says(struct reconcile *r, enum app_state state, const char *m
 bool reconcile_screen(struct reconcile *r, bool is_running, struct reconcile_word *ret);
 /* A message of the user in the conversation; repeated and older ids change nothing. */
 bool reconcile_user_message(struct reconcile *r, uint64_t id, struct reconcile_word *ret);
+/* A message is being handed over.  What the app says from now on it says of that message, even if
+ * it is so quick that the message shows in the conversation only afterwards. */
+void reconcile_hands_over(struct reconcile *r);
+/* It was not taken after all. */
+void reconcile_took_back(struct reconcile *r);
 /* The app has come to its end, or the workspace stops. */
 bool reconcile_ended(
     struct reconcile *r, enum app_state state, const char *message, struct reconcile_word *ret);

@@ -13,7 +13,8 @@
 /*
  * A story: words separated by blanks.
  *   run, rest           the screen; again: the same state has held for a while
- *   user<id>            a message of the user
+ *   hand, back          a message is being handed over; it was not taken
+ *   user<id>            a message of the user, in the conversation
  *   w:text i:text c:text f:text    the app says working, idle, complete, failure ("_" for "")
  *   end                 its process ends
  *   blind               the stream of events is lost
@@ -28,6 +29,10 @@ static void tell(struct reconcile *r, const char *event, struct strbuf *said)
         says = reconcile_screen(r, event[1] == 'u', &word);
     else if (strncmp(event, "user", 4) == 0)
         says = reconcile_user_message(r, strtoull(event + 4, NULL, 10), &word);
+    else if (strcmp(event, "hand") == 0)
+        reconcile_hands_over(r);
+    else if (strcmp(event, "back") == 0)
+        reconcile_took_back(r);
     else if (strcmp(event, "end") == 0)
         says = reconcile_ended(r, APP_FAILURE, "ended", &word);
     else if (strcmp(event, "blind") == 0)
@@ -108,6 +113,19 @@ static void test_complete_and_failure_hold_until_the_next_message(void **state)
     assert_story("run c:a blind run rest", "working , complete a");
 }
 
+/* An agent of thirty lines has reported before its terminal has shown the message. */
+static void test_a_report_that_is_quicker_than_the_conversation(void **state)
+{
+    (void)state;
+    assert_story("rest hand w:a c:done user1 run rest", "idle , working a, complete done");
+    assert_story(
+        "rest hand user1 w:a c:done run rest", "idle , working , working a, complete done");
+    assert_story("rest c:old hand user1 run rest", "idle , complete old, working old, idle old");
+    assert_story("rest c:old hand back run rest", "idle , complete old");
+    assert_story("rest c:old hand w:new c:new user1 run rest user2",
+        "idle , complete old, working new, complete new, working new");
+}
+
 static void test_a_screen_that_flickers_says_nothing(void **state)
 {
     (void)state;
@@ -168,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_working_is_not_left_standing),
         cmocka_unit_test(test_the_first_report_is_not_missing),
         cmocka_unit_test(test_complete_and_failure_hold_until_the_next_message),
+        cmocka_unit_test(test_a_report_that_is_quicker_than_the_conversation),
         cmocka_unit_test(test_a_screen_that_flickers_says_nothing),
         cmocka_unit_test(test_messages_of_the_user),
         cmocka_unit_test(test_summaries_and_links),
