@@ -129,7 +129,7 @@ def assert_secret(cluster, task, model):
         if os.path.isfile(path):
             with open(path, errors="replace") as f:
                 assert KEY not in f.read(), path
-    for table in ("messages", "agent_logs", "app_statuses", "job_logs", "jobs", "builds", "agents"):
+    for table in ("messages", "agent_logs", "app_statuses", "build_logs", "jobs", "builds", "agents"):
         [(n,)] = cluster.sql(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%%' || %s || '%%'", KEY)
         assert n == 0, table
 

@@ -45,6 +45,8 @@ def test_the_environment_is_what_is_promised(cluster, run):
         "CODER_TASK_PROMPT": task["initial_prompt"], "CODER_WORKSPACE_NAME": task["workspace_name"],
         "CODER_WORKSPACE_OWNER_NAME": "admin", "CODER_MCP_APP_STATUS_SLUG": "shell",
         "STINT_AGENT_SOCKET": "/run/stint-agent/agent.sock",
+        "CODER": "true", "CODER_AGENT_SOCKET_PATH": "/run/stint-agent/agent.sock",
+        "CODER_WORKSPACE_ID": task["workspace_id"], "CODER_WORKSPACE_AGENT_NAME": "main",
     }
     for key, value in promised.items():
         assert env.get(key, "").replace("~", "\n") == value.replace("~", "\n"), key
