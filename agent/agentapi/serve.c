@@ -40,7 +40,7 @@ struct serve {
     bool is_unsaved;     /* since the last save that went well */
     bool is_loaded;      /* the state file was looked at: from now on it may be replaced */
     bool cannot_save;
-    bool is_stopping, has_ended;
+    bool is_ticking, is_stopping, has_ended;
     int wait_status;
 };
 
@@ -87,6 +87,14 @@ static void look_at_state(struct serve *s)
 
 /* ---- the conversation's side ---- */
 
+/* Snapshots go on: a server whose agent stands still costs nothing. */
+static void wake(struct serve *s)
+{
+    if (!s->is_ticking && !s->has_ended)
+        timer_start(s->tick, SNAPSHOT_MS, SNAPSHOT_MS);
+    s->is_ticking = true;
+}
+
 /* Control characters would end the paste and be keys. */
 static void on_type(void *arg, const char *text, size_t n)
 {
@@ -95,6 +103,7 @@ static void on_type(void *arg, const char *text, size_t n)
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)copy[i] < ' ' && copy[i] != '\n' && copy[i] != '\t' && copy[i] != '\r')
             copy[i] = ' ';
+    wake(s);
     screen_paste(s->api.screen, copy, n);
 }
 
@@ -157,6 +166,10 @@ static void on_tick(void *arg)
         events_screen(s->api.events, screen);
     }
     tracker_snapshot(s->api.tracker, clock_mono_ms(), clock_wall_us(), screen);
+    if (tracker_is_settled(s->api.tracker)) {
+        timer_stop(s->tick);
+        s->is_ticking = false;
+    }
 }
 
 /* ---- the end ---- */
@@ -195,6 +208,7 @@ static void on_output(void *arg, const char *data, size_t n)
 {
     struct serve *s = arg;
     screen_feed(s->api.screen, data, n);
+    wake(s);
 }
 
 static void on_exit_of_command(void *arg, int wait_status)
@@ -302,7 +316,7 @@ static enum err start(struct serve *s, struct errctx *ctx)
     if (e == ERR_OK)
         e = pty_start(s->loop, &spec, &s->api.pty, ctx);
     if (e == ERR_OK)
-        timer_start(s->tick, SNAPSHOT_MS, SNAPSHOT_MS);
+        wake(s);
     return e;
 }
 

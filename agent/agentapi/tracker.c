@@ -419,6 +419,13 @@ bool tracker_is_ready(const struct tracker *t)
     return t->is_ready;
 }
 
+bool tracker_is_settled(const struct tracker *t)
+{
+    bool will_be_ready = !t->is_ready && t->type == AGENT_CUSTOM && t->screen.len > 0;
+    return t->typing == TYPING_NOTHING && t->alike >= SNAPSHOTS_STABLE && !t->is_fresh &&
+           !will_be_ready && !(t->is_ready && t->prompt_waits);
+}
+
 size_t tracker_count(const struct tracker *t)
 {
     return t->messages.n;

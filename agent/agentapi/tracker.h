@@ -72,7 +72,7 @@ struct tracker_conf {
 struct tracker *tracker_new(const struct tracker_conf *conf, int64_t now_ms, int64_t wall_us);
 void tracker_free(struct tracker *t);
 
-/* Every SNAPSHOT_MS. */
+/* Every SNAPSHOT_MS, until tracker_is_settled(); then again from the next output or message on. */
 void tracker_snapshot(
     struct tracker *t, int64_t now_ms, int64_t wall_us, const struct strbuf *screen);
 
@@ -89,6 +89,8 @@ void tracker_forget(struct tracker *t, void *arg);
 
 enum tracker_status tracker_status(const struct tracker *t);
 bool tracker_is_ready(const struct tracker *t);
+/* As long as the screen stays as it is, no snapshot will change anything. */
+bool tracker_is_settled(const struct tracker *t);
 size_t tracker_count(const struct tracker *t);
 const struct tracker_message *tracker_at(const struct tracker *t, size_t i);
 

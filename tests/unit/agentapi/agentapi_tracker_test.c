@@ -139,10 +139,13 @@ static void test_stable_after_81_snapshots_alike(void **state)
     ticks(&w, SNAPSHOTS_STABLE - 1);
     expect(&w, "agent0:Hi;");
     assert_int_equal(tracker_status(w.t), STATUS_RUNNING);
+    assert_false(tracker_is_settled(w.t));
     ticks(&w, 1);
     expect(&w, "ready;stable;");
+    assert_true(tracker_is_settled(w.t));
     show(&w, "Hi there" BOX);
     ticks(&w, 1);
+    assert_false(tracker_is_settled(w.t));
     expect(&w, "agent0:Hi there;running;");
     ticks(&w, SNAPSHOTS_STABLE - 1);
     expect(&w, "stable;");
@@ -173,9 +176,11 @@ static void test_custom_agent_without_a_box_is_ready_after_10_s(void **state)
     begin(&w, AGENT_CUSTOM, NULL);
     ticks(&w, 1000);
     expect(&w, ""); /* an empty screen is not ready for anything */
+    assert_true(tracker_is_settled(w.t));
     show(&w, "What do you want?");
     ticks(&w, 10000 / SNAPSHOT_MS);
     expect(&w, "agent0:What do you want?;");
+    assert_false(tracker_is_settled(w.t));
     ticks(&w, 1);
     expect(&w, "ready;stable;");
     end(&w);
