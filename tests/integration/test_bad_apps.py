@@ -35,9 +35,11 @@ def task(api, cluster, fake):
 
 
 def notes(cluster, task):
-    return [row[0] for row in cluster.sql(
-        "SELECT s.message FROM app_statuses s JOIN agents a ON a.id = s.agent_id "
-        "WHERE a.task_id = %s AND s.message LIKE 'note %%' ORDER BY s.seq", task["id"])]
+    """What the app has said of itself, each once: a state told from the screen has the last words
+    again."""
+    rows = cluster.sql("SELECT s.message FROM app_statuses s JOIN agents a ON a.id = s.agent_id "
+                       "WHERE a.task_id = %s AND s.message LIKE 'note %%' ORDER BY s.seq", task["id"])
+    return list(dict.fromkeys(row[0] for row in rows))
 
 
 @pytest.mark.parametrize("mode", ["hang", "rubbish", "error", "reset"])

@@ -158,6 +158,7 @@ def test_an_empty_prompt_is_not_delivered(cluster, api, pushed):
     task = wait_rest(api, api.create(pushed["fake"], ""))
     stays(lambda: heard(cluster, task) == [], "silence")
     say(cluster, api, task, "a first word")
+    wait_said(api, task, "you said: a first word")
     assert inputs(api, task) == ["a first word"]
 
 
@@ -200,7 +201,7 @@ def test_a_crash_of_the_app(cluster, api, pushed):
     wait_said(api, task, "you said: the prompt")
     say(cluster, api, task, "crash")
     wait_until(lambda: len(starts(cluster, task)) == 2, "it is started again", 20)
-    say(cluster, api, task, "after")
+    api.queue(task, "after")
     wait_said(api, task, "you said: after")
     assert heard(cluster, task) == ["the prompt", "crash", "after"]
     assert_in_order(api, task, "the prompt", "you said: the prompt", "crash", "after", "you said: after")

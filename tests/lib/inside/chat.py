@@ -7,7 +7,7 @@ Shows "> ", takes a line (typed or pasted) and answers by the first word in it:
     wait NAME            keeps its screen moving until ~/NAME is there
     report STATE TEXT    reports to the control plane, and says whether that was taken
     move SECONDS         keeps its screen moving for a while, after it has shown "> " again
-    crash                ends with status 3
+    crash                ends with status 3, after a second
     anything else        "you said: ..."
 
 ~/heard has one line (JSON) for each message that it took, ~/starts one for each start.  Both are on
@@ -56,6 +56,11 @@ def spin_until(is_over):
     show("\r          \r")
 
 
+def spin_for(seconds):
+    until = time.monotonic() + seconds
+    spin_until(lambda: time.monotonic() > until)
+
+
 class Typed:
     """What has been typed on the line so far; gives whole lines."""
 
@@ -102,17 +107,19 @@ def answer(message):
     if word == "report":
         return report(*rest.split(" ", 1))
     if word == "crash":
+        show("crashing\n")
+        spin_for(1)
         sys.exit(3)
     return f"you said: {message}"
 
 
 def take(message):
     note("heard", json.dumps(message))
-    show("\n" + answer(message) + "\n> ")
+    show("\n")
+    show(answer(message) + "\n> ")
     word, _, rest = message.partition(" ")
     if word == "move":
-        until = time.monotonic() + float(rest)
-        spin_until(lambda: time.monotonic() > until)
+        spin_for(float(rest))
 
 
 def main():

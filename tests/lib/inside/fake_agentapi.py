@@ -156,7 +156,10 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         if self.misbehaves():
             return
-        if mode() == "refuse" or status() != "stable":
+        if mode() == "refuse":
+            self.problem(500, "the terminal does not take that")
+            return
+        if status() != "stable":
             self.problem(500, "message can only be sent when the agent is waiting for user input")
             return
         note("heard", json.dumps(body["content"]))
