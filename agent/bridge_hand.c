@@ -115,6 +115,7 @@ void bridge_hand_done(struct bridge *b)
     if (b->hand.call != NULL)
         http_cancel(b->hand.call);
     free(b->prompt);
+    free(b->hand.text);
 }
 
 bool bridge_hand_is_busy(const struct bridge *b)
@@ -257,6 +258,9 @@ static enum err hand_over(
     b->hand.send_id = send_id != NULL ? *send_id : (struct uuid){0};
     b->hand.is_of_this_life = true;
     b->hand.n_starts = b->n_starts;
+    free(b->hand.text);
+    b->hand.text = mem_dup(text, n);
+    b->hand.n = n;
     reconcile_hands_over(b->reconcile);
     b->hand.call = post(b, text, n);
     if (b->hand.call == NULL) {
@@ -339,6 +343,8 @@ void bridge_hand_look(struct bridge *b, const struct conversation *c, size_t kno
         log_warn("nobody knows whether the app had it, it is not handed over again what=%s",
             is_prompt ? "prompt" : "message");
         count_as_taken(b);
+        if (b->hand.is_of_this_life)
+            mirror_add_lost(b->mirror, b->hand.text, b->hand.n);
         if (is_prompt)
             say_idle(b, "It is not known whether the app got the prompt; send it again if not.");
     }

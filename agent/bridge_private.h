@@ -17,6 +17,8 @@ enum bridge_state { BRIDGE_IDLE, BRIDGE_CONNECTING, BRIDGE_LIVE, BRIDGE_STOPPING
 struct bridge_hand {
     struct http_call *call;
     bool is_prompt;
+    char *text; /* of this life's last one */
+    size_t n;
     bool echoes_prompt; /* the next message of the user is it */
     struct uuid send_id;
     /* The app it was handed to: the same number of starts, the same agent. */

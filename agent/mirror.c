@@ -450,3 +450,12 @@ bool mirror_update(struct mirror *m, const struct conversation_message *message)
     say_due(m, false);
     return true;
 }
+
+void mirror_add_lost(struct mirror *m, const char *content, size_t n)
+{
+    scoped(strbuf_done) struct strbuf text;
+    strbuf_init(&text);
+    mirror_add_content(&text, content, n, true);
+    if (status_chat(m->status, fresh_id(m), "user", text.s, text.len) != ERR_OK)
+        log_warn("a message that the app has lost is not in the conversation, there is no room");
+}

@@ -52,6 +52,9 @@ size_t mirror_sync(struct mirror *m, const struct conversation *c, bool is_new_a
 /* One message has changed or is new.  False: that does not go with what is known; look at all. */
 bool mirror_update(struct mirror *m, const struct conversation_message *message);
 
+/* A message that the app was given and does not show, nor will it: said behind all that is known. */
+void mirror_add_lost(struct mirror *m, const char *content, size_t n);
+
 /* Messages of the conversation; the task's number of one of them. */
 size_t mirror_count(const struct mirror *m);
 uint64_t mirror_id(const struct mirror *m, size_t i);

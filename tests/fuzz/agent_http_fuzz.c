@@ -122,18 +122,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const char *text = (const char *)data + 2;
     size_t cut = data[1] % (n - 1);
     n -= 2;
-    switch (data[0] % 4) {
+    if (data[0] == 255) { /* rarely: it takes long */
+        fuzz_content(text, n);
+        return 0;
+    }
+    switch (data[0] % 3) {
     case 0:
         fuzz_chunks(text, n, cut);
         break;
     case 1:
         fuzz_sse(text, n, cut);
         break;
-    case 2:
-        fuzz_json(text, n);
-        break;
     default:
-        fuzz_content(text, n);
+        fuzz_json(text, n);
         break;
     }
     return 0;

@@ -48,6 +48,7 @@ struct bench {
     struct app app;
     char url[64];
     unsigned n_answers;
+    bool app_dies_then; /* at the next one */
     enum refusal answer;
     char detail[200];
     unsigned n_stable;
@@ -227,6 +228,9 @@ static void on_answer(void *arg, const struct uuid *send_id, enum refusal code, 
     struct bench *b = arg;
     (void)send_id;
     b->n_answers++;
+    if (b->app_dies_then)
+        bridge_app_ended(b->bridge, 3 << 8);
+    b->app_dies_then = false;
     b->answer = code;
     snprintf(b->detail, sizeof(b->detail), "%s", detail);
 }
@@ -548,6 +552,24 @@ static void test_a_message_in_doubt(void **state)
     assert_int_equal(b->app.n_heard, 1);
 }
 
+/* It had it, perhaps, and is another one now that does not know: never again, but not forgotten. */
+static void test_the_app_dies_of_a_message(void **state)
+{
+    struct bench *b = *state;
+    start(b, "");
+    lab_run_until(b->loop, is_stable, b);
+    b->app.manners = BREAKS;
+    b->app_dies_then = true;
+    assert_int_equal(ask(b, 7, "crash"), REFUSAL_APP_UNREACHABLE);
+    app_restart(&b->app, false);
+    bridge_app_started(b->bridge);
+    b->app.manners = TAKES;
+    lab_run_until(b->loop, is_stable, b);
+    assert_int_equal(ask(b, 7, "crash"), REFUSAL_NONE);
+    assert_int_equal(b->app.n_heard, 0);
+    wait_said(b, "user #2 \"crash\"");
+}
+
 static void test_an_app_whose_status_never_changes_comes_to_rest(void **state)
 {
     struct bench *b = *state;
@@ -754,6 +776,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_mark, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_message_in_doubt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_app_dies_of_a_message, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_an_app_whose_status_never_changes_comes_to_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_its_own_words, setup, teardown),
