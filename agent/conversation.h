@@ -3,7 +3,8 @@
  * conversation.h - what AgentAPI says, taken apart.  Pure.
  *
  *   GET /status    {"status": "running" | "stable", ...}
- *   GET /messages  {"messages": [{"id": 0, "role": "agent" | "user", "content": "…", "time": "…"}]}
+ *   GET /messages  {"messages": [{"id": 0, "role": "agent" | "user", "content": "…",
+ *                                 "time": "…"}]}
  *   events         status_change  {"status": …}
  *                  message_update {"id": 0, "role": …, "message": "…", "time": "…"}
  *                  agent_error    {"message": "…", "level": "error" | "warning", "time": "…"}

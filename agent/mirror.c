@@ -221,11 +221,11 @@ uint64_t mirror_id(const struct mirror *m, size_t i)
 
 /* ---- saying ---- */
 
-static void add_cut(struct strbuf *out, const struct strbuf *text, bool is_user)
+static void add_cut(struct strbuf *out, const struct strbuf *text, bool is_user, size_t bytes_max)
 {
     char note[64];
     int n = snprintf(note, sizeof(note), "[%zu bytes in all, cut here]", text->len);
-    size_t room = CHAT_CONTENT_BYTES_MAX - (size_t)n - 1;
+    size_t room = bytes_max - (size_t)n - 1;
     if (is_user) {
         strbuf_add(out, text->s, text_utf8_prefix(text->s, text->len, room));
         strbuf_addf(out, "\n%s", note);
@@ -237,15 +237,16 @@ static void add_cut(struct strbuf *out, const struct strbuf *text, bool is_user)
     strbuf_addf(out, "%s\n%s", note, tail);
 }
 
-void mirror_add_content(struct strbuf *out, const char *content, size_t n, bool is_user)
+void mirror_add_content(
+    struct strbuf *out, const char *content, size_t n, bool is_user, size_t bytes_max)
 {
     scoped(strbuf_done) struct strbuf text;
     strbuf_init(&text);
     text_add_output(&text, content, n);
-    if (text.len <= CHAT_CONTENT_BYTES_MAX)
+    if (text.len <= bytes_max)
         strbuf_add(out, text.s, text.len);
     else
-        add_cut(out, &text, is_user);
+        add_cut(out, &text, is_user, bytes_max);
 }
 
 static bool say(struct mirror *m, struct entry *e)
@@ -334,7 +335,8 @@ static void set_content(struct mirror *m, size_t i, const struct conversation_me
     e->is_dirty = true;
     e->is_doubted = false;
     strbuf_clear(&e->text);
-    mirror_add_content(&e->text, message->content, message->n, message->is_user);
+    mirror_add_content(
+        &e->text, message->content, message->n, message->is_user, CHAT_CONTENT_BYTES_MAX);
     if (m->first_dirty > i)
         m->first_dirty = i;
 }
@@ -455,7 +457,7 @@ void mirror_add_lost(struct mirror *m, const char *content, size_t n)
 {
     scoped(strbuf_done) struct strbuf text;
     strbuf_init(&text);
-    mirror_add_content(&text, content, n, true);
+    mirror_add_content(&text, content, n, true, CHAT_CONTENT_BYTES_MAX);
     if (status_chat(m->status, fresh_id(m), "user", text.s, text.len) != ERR_OK)
         log_warn("a message that the app has lost is not in the conversation, there is no room");
 }

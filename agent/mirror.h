@@ -52,7 +52,8 @@ size_t mirror_sync(struct mirror *m, const struct conversation *c, bool is_new_a
 /* One message has changed or is new.  False: that does not go with what is known; look at all. */
 bool mirror_update(struct mirror *m, const struct conversation_message *message);
 
-/* A message that the app was given and does not show, nor will it: said behind all that is known. */
+/* A message that the app was given and does not show, nor will it: said behind all that is known.
+ */
 void mirror_add_lost(struct mirror *m, const char *content, size_t n);
 
 /* Messages of the conversation; the task's number of one of them. */
@@ -62,8 +63,9 @@ uint64_t mirror_id(const struct mirror *m, size_t i);
 /* The screen is at rest, or it is the end: say now what waits, as far as there is room. */
 void mirror_flush(struct mirror *m);
 
-/* Content as it is said: cleaned, cut to CHAT_CONTENT_BYTES_MAX. */
+/* Content as it is said: cleaned, cut to `bytes_max` (at least 100). */
 struct strbuf;
-void mirror_add_content(struct strbuf *out, const char *content, size_t n, bool is_user);
+void mirror_add_content(
+    struct strbuf *out, const char *content, size_t n, bool is_user, size_t bytes_max);
 
 #endif

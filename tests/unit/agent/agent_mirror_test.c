@@ -304,15 +304,15 @@ static void test_long_content_is_cut(void **state)
     strbuf_init(&out);
     for (int i = 0; i < 30000; i++)
         strbuf_addstr(&in, "é");
-    mirror_add_content(&out, in.s, in.len, false);
+    mirror_add_content(&out, in.s, in.len, false, CHAT_CONTENT_BYTES_MAX);
     assert_true(out.len <= CHAT_CONTENT_BYTES_MAX && out.len > CHAT_CONTENT_BYTES_MAX - 8);
     assert_int_equal(strncmp(out.s, "[60000 bytes in all, cut here]\né", 33), 0);
     strbuf_clear(&out);
-    mirror_add_content(&out, in.s, in.len, true);
+    mirror_add_content(&out, in.s, in.len, true, CHAT_CONTENT_BYTES_MAX);
     assert_true(out.len <= CHAT_CONTENT_BYTES_MAX && out.len > CHAT_CONTENT_BYTES_MAX - 8);
     assert_non_null(strstr(out.s, "é\n[60000 bytes in all, cut here]"));
     strbuf_clear(&out);
-    mirror_add_content(&out, "\033[1mx\0y\r\n", 9, false);
+    mirror_add_content(&out, "\033[1mx\0y\r\n", 9, false, CHAT_CONTENT_BYTES_MAX);
     assert_string_equal(out.s, "x\xef\xbf\xbdy\n");
     strbuf_done(&in);
     strbuf_done(&out);
