@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/base/cron.h"
 #include "agent/file.h"
 #include "agent/manifest_key.h"
+#include "core/base/cron.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"

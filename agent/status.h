@@ -51,8 +51,8 @@ bool status_last(const struct status *s, enum app_state *ret_state);
 /* A state of the agent's life: see lifecycle.def. */
 void status_lifecycle(struct status *s, const char *state);
 
-/* What the check of the app's health has come to: "initializing", "healthy", "unhealthy"; a value of
- * the template's metadata, or why there is none; a line of a script or app, which has the id
+/* What the check of the app's health has come to: "initializing", "healthy", "unhealthy"; a value
+ * of the template's metadata, or why there is none; a line of a script or app, which has the id
  * reports_next_log_id().  As reports_add(): not said when an error is returned. */
 enum err must_check status_health(struct status *s, const char *health);
 enum err must_check status_metadata(

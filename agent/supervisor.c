@@ -219,6 +219,12 @@ void supervisor_on_withdraw(void *arg, const struct uuid *send_id)
     task_app_withdraw(s->task_app, send_id);
 }
 
+void supervisor_hear_out(void *arg)
+{
+    struct supervisor *s = arg;
+    words_flush(s->words);
+}
+
 void supervisor_on_answer(
     void *arg, const struct uuid *send_id, enum refusal code, const char *detail)
 {

@@ -128,6 +128,7 @@ static void open_loop(struct supervisor *s)
     s->loop = loop_new();
     s->deadline = timer_new(s->loop, supervisor_on_deadline, s);
     s->children = children_new(s->loop);
+    s->own_log = own_log_new(s->loop);
     watch_signals(s);
 }
 
@@ -146,6 +147,7 @@ static enum err open_task_app(struct supervisor *s, struct errctx *ctx)
         .run_dir = s->run_dir,
         .control_path = s->control_path,
         .answer = supervisor_on_answer,
+        .hear_out = supervisor_hear_out,
         .arg = s};
     return task_app_new(&conf, &s->task_app, ctx);
 }
@@ -240,6 +242,7 @@ static void close_loop(struct supervisor *s)
     for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
     timer_free(s->deadline);
+    own_log_free(s->own_log);
     children_free(s->children);
     loop_free(s->loop);
 }

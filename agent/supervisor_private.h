@@ -17,6 +17,7 @@
 #include "agent/lifecycle.h"
 #include "agent/manifest.h"
 #include "agent/metadata.h"
+#include "agent/own_log.h"
 #include "agent/reports.h"
 #include "agent/scripts.h"
 #include "agent/session.h"
@@ -43,6 +44,7 @@ struct supervisor {
     struct reports *reports;
     struct status *status; /* of the task's app */
     struct agent_log *log;
+    struct own_log *own_log;
     struct app_env env; /* of scripts and metadata */
     struct task_app *task_app;
     struct words *words;
@@ -76,6 +78,7 @@ enum err supervisor_on_word(
 void supervisor_on_message(
     void *arg, const struct uuid *send_id, const char *content, size_t n, bool when_stable);
 void supervisor_on_withdraw(void *arg, const struct uuid *send_id);
+void supervisor_hear_out(void *arg);
 void supervisor_on_answer(
     void *arg, const struct uuid *send_id, enum refusal code, const char *detail);
 void supervisor_on_app_started(void *arg, const struct manifest_app *app);

@@ -128,7 +128,9 @@ static enum err open_turns(struct task_app *t, struct errctx *ctx)
         .children = t->conf.children,
         .state_dir = t->conf.state_dir,
         .run_dir = t->conf.run_dir,
-        .control_path = t->conf.control_path};
+        .control_path = t->conf.control_path,
+        .hear_out = t->conf.hear_out,
+        .arg = t->conf.arg};
     return turns_new(&conf, &t->turns, ctx);
 }
 
@@ -184,6 +186,7 @@ void task_app_started(struct task_app *t)
 
 void task_app_ended(struct task_app *t, int wait_status)
 {
+    t->conf.hear_out(t->conf.arg);
     if (t->bridge != NULL)
         bridge_app_ended(t->bridge, wait_status);
 }

@@ -30,6 +30,7 @@ struct task_app_conf {
     const char *run_dir;      /* prompts are handed over in files there */
     const char *control_path; /* for the environment of turns */
     task_app_answer_fn answer;
+    loop_fn hear_out; /* says what the app has said and is held back: before its end is said */
     void *arg;
 };
 

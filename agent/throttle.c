@@ -10,11 +10,12 @@
 
 #define TOKEN_MS (1000 / THROTTLE_PER_SECOND)
 #define RETRY_MS 1000
+/* A line of log for each of them would be a flood too. */
+#define COMPLAIN_MS 30000
 
 struct kept {
     char *message, *uri; /* NULL: nothing is kept */
     enum app_state state;
-    unsigned n_replaced;
 };
 
 struct throttle {
@@ -22,6 +23,8 @@ struct throttle {
     void *arg;
     struct timer *timer;
     int64_t full_mono_ms; /* when the bucket is full again, if nothing is taken */
+    int64_t complained_mono_ms;
+    unsigned n_replaced; /* since then */
     size_t n_apps;
     struct kept kept[];
 };
@@ -72,17 +75,26 @@ bool throttle_take(struct throttle *t, size_t app)
     return t->kept[app].message == NULL && take_token(t);
 }
 
+static void complain(struct throttle *t)
+{
+    int64_t now = clock_mono_ms();
+    if (t->complained_mono_ms != 0 && now - t->complained_mono_ms < COMPLAIN_MS)
+        return;
+    log_warn("too many reports, the newest is kept until there is room gave_way=%u", t->n_replaced);
+    t->complained_mono_ms = now;
+    t->n_replaced = 0;
+}
+
 void throttle_keep(
     struct throttle *t, size_t app, enum app_state state, const char *message, const char *uri)
 {
     struct kept *k = &t->kept[app];
-    unsigned n_replaced = k->message != NULL ? k->n_replaced + 1 : 0;
-    if (k->message == NULL) {
-        log_warn("too many reports, the newest is kept until there is room app=%zu", app);
+    t->n_replaced += k->message != NULL;
+    if (k->message == NULL)
         timer_start(t->timer, TOKEN_MS, 0);
-    }
     forget(k);
-    *k = (struct kept){mem_strdup(message), mem_strdup(uri), state, n_replaced};
+    *k = (struct kept){mem_strdup(message), mem_strdup(uri), state};
+    complain(t);
 }
 
 static bool say(struct throttle *t, size_t app)
@@ -90,8 +102,6 @@ static bool say(struct throttle *t, size_t app)
     struct kept *k = &t->kept[app];
     if (t->say(t->arg, app, k->state, k->message, k->uri) != ERR_OK)
         return false;
-    if (k->n_replaced > 0)
-        log_info("a kept report is said, earlier ones gave way app=%zu n=%u", app, k->n_replaced);
     forget(k);
     return true;
 }

@@ -357,6 +357,8 @@ static void put_output_away(struct turns *t)
 static void on_drained(void *arg)
 {
     struct turns *t = arg;
+    if (t->conf.hear_out != NULL)
+        t->conf.hear_out(t->conf.arg);
     say_end(t);
     put_output_away(t);
     unlink(t->prompt_file);

@@ -42,6 +42,8 @@ struct turns_conf {
     int state_dir;            /* open; the marks are kept there */
     const char *run_dir;      /* prompts are handed over in files there */
     const char *control_path; /* for STINT_AGENT_SOCKET */
+    loop_fn hear_out;         /* says what the app has said and is held back; NULL: nothing is */
+    void *arg;
 };
 
 /* `conf` is copied, what it points to borrowed.  Reads the marks. */

@@ -41,7 +41,7 @@ enum err must_check words_report(
 /* Who speaks for the app: borrowed. */
 struct status *words_status(struct words *w, const struct manifest_app *app);
 
-/* The workspace stops: what was kept is said now. */
+/* What was kept is said now: an app has ended, or the workspace stops. */
 void words_flush(struct words *w);
 /* It has stopped: nothing works in it any more. */
 void words_end(struct words *w);

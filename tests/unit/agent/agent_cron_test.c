@@ -8,8 +8,8 @@
 
 #include <time.h>
 
-#include "core/base/cron.h"
 #include "core/base/cleanup.h"
+#include "core/base/cron.h"
 
 static time_t at(const char *text)
 {

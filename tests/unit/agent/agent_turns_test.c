@@ -26,6 +26,7 @@ struct bench {
     int build;
     uint64_t seen; /* reports that an assertion has looked at */
     bool is_stopped, are_gone;
+    const char *held_back; /* what the app has said and nobody has heard yet */
 };
 
 static void on_turn(void *arg)
@@ -33,6 +34,15 @@ static void on_turn(void *arg)
     struct bench *b = arg;
     if (b->turns != NULL)
         turns_pump(b->turns);
+}
+
+static void hear_out(void *arg)
+{
+    struct bench *b = arg;
+    struct errctx ctx = {0};
+    if (b->held_back != NULL)
+        assert_int_equal(turns_app_says(b->turns, APP_WORKING, b->held_back, "", &ctx), ERR_OK);
+    b->held_back = NULL;
 }
 
 /* A start: agent `build` of build `build`, with this command and prompt. */
@@ -55,7 +65,9 @@ static void start(struct bench *b, int build, const char *script, const char *pr
         .children = b->children,
         .state_dir = b->lab.dir,
         .run_dir = b->lab.path,
-        .control_path = "/nowhere"};
+        .control_path = "/nowhere",
+        .hear_out = hear_out,
+        .arg = b};
     assert_int_equal(turns_new(&conf, &b->turns, &ctx), ERR_OK);
     loop_on_turn(b->loop, on_turn, b);
     b->seen = reports_last(b->reports);
@@ -516,6 +528,17 @@ static void test_stop_of_a_command_that_completes(void **state)
                    "complete \"done after all\"\n");
 }
 
+/* In a flood the app's last word is held back for a moment: it comes before the end, not behind. */
+static void test_a_word_held_back_is_said_before_the_end(void **state)
+{
+    struct bench *b = *state;
+    b->held_back = "the last of many";
+    start(b, 1, "true", "p");
+    lab_run_until(b->loop, has_ended, b);
+    assert_said(b, "user #0 \"p\"\nworking \"Working on the prompt.\"\n"
+                   "working \"the last of many\"\ncomplete \"Done.\"\n");
+}
+
 static void test_stop_with_a_full_store(void **state)
 {
     struct bench *b = *state;
@@ -564,6 +587,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_stop_of_a_command_that_does_not_want_to, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_of_a_command_that_completes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_word_held_back_is_said_before_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_with_a_full_store, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_between_turns, setup, teardown),
     };

@@ -82,7 +82,7 @@ static const struct {
     {"app", "idle",    "",                                                           "the message is empty: say in a few words what is going on"},
     {"app", "idle",
      "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-     "0123"
+        "0123"
         "4567890123456789012345678901234567890123456789012345678901234567890123456", "the message has 167 bytes; at most 160 are allowed"       },
 };
 
