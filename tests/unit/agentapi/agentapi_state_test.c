@@ -97,26 +97,29 @@ static void test_there_and_back(void **state)
     tracker_free(t);
 }
 
+/* clang-format off */
 static const struct {
     const char *text;
     bool is_good;
 } rows[] = {
-    {"{\"version\":1,\"messages\":[],\"initial_prompt\":\"\",\"initial_prompt_sent\":false}", true },
-    {"{\"version\":1,\"messages\":null}",                                                     true },
+    {"{\"version\":1,\"messages\":[],\"initial_prompt\":\"\",\"initial_prompt_sent\":false}", true},
+    {"{\"version\":1,\"messages\":null}", true},
     {"{\"version\":1,\"messages\":[{\"id\":0,\"message\":\"\",\"role\":\"user\",\"time\":\"x\"}],"
-     "\"more\":1}",                                                                      true },
-    {"",                                                                                      false},
-    {"{\"version\":1,\"messages\":[{\"id\":0,\"mess",                                         false},
-    {"{\"version\":2,\"messages\":[]}",                                                       false},
-    {"{\"version\":\"1\",\"messages\":[]}",                                                   false},
-    {"{\"messages\":[]}",                                                                     false},
-    {"{\"version\":1,\"messages\":{}}",                                                       false},
-    {"{\"version\":1,\"messages\":[{\"message\":\"x\"}]}",                                    false},
-    {"{\"version\":1,\"messages\":[{\"message\":1,\"role\":\"user\"}]}",                      false},
-    {"{\"version\":1,\"messages\":[{\"message\":\"x\",\"role\":\"root\"}]}",                  false},
-    {"[]",                                                                                    false},
-    {"\xff",                                                                                  false},
+     "\"more\":1}",
+        true},
+    {"", false},
+    {"{\"version\":1,\"messages\":[{\"id\":0,\"mess", false},
+    {"{\"version\":2,\"messages\":[]}", false},
+    {"{\"version\":\"1\",\"messages\":[]}", false},
+    {"{\"messages\":[]}", false},
+    {"{\"version\":1,\"messages\":{}}", false},
+    {"{\"version\":1,\"messages\":[{\"message\":\"x\"}]}", false},
+    {"{\"version\":1,\"messages\":[{\"message\":1,\"role\":\"user\"}]}", false},
+    {"{\"version\":1,\"messages\":[{\"message\":\"x\",\"role\":\"root\"}]}", false},
+    {"[]", false},
+    {"\xff", false},
 };
+/* clang-format on */
 
 static void test_what_cannot_be_read_is_kept_aside(void **state)
 {

@@ -15,33 +15,35 @@
     "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" name "\"\r\n" \
     "Content-Type: text/plain\r\n\r\n" content "\r\n"
 
+/* clang-format off */
 static const struct {
     const char *type, *body, *name, *content; /* content NULL: refused */
 } rows[] = {
-    {FORM,           FILE_PART("a.txt",      "hello") "--XX--\r\n",                                        "a.txt","hello"},
-    {FORM,              FILE_PART("a.txt",                                 "") "--XX--\r\n",                                                               "a.txt",""},
-    {FORM,            FILE_PART("a.txt",                                  "a\r\n--X\r\n--YY\r\nb") "--XX--",                                                                                           "a.txt",                                                 "a\r\n--X\r\n--YY\r\nb"},
-    {FORM,       "preamble\r\n" FILE_PART("a",      "x") "--XX--","a","x"},
-    {"Multipart/Form-Data; charset=utf-8; BOUNDARY=\"XX\"", FILE_PART("a",               "x") "--XX--",                                                                                                 "a",                                                                                                                                                                             "x"},
+    {FORM, FILE_PART("a.txt", "hello") "--XX--\r\n", "a.txt", "hello"},
+    {FORM, FILE_PART("a.txt", "") "--XX--\r\n", "a.txt", ""},
+    {FORM, FILE_PART("a.txt", "a\r\n--X\r\n--YY\r\nb") "--XX--", "a.txt", "a\r\n--X\r\n--YY\r\nb"},
+    {FORM, "preamble\r\n" FILE_PART("a", "x") "--XX--", "a", "x"},
+    {"Multipart/Form-Data; charset=utf-8; BOUNDARY=\"XX\"", FILE_PART("a", "x") "--XX--", "a", "x"},
     {FORM,
-     "--XX\r\ncontent-disposition: form-data; name=\"other\"\r\n\r\n1\r\n" FILE_PART(
-            "a","x") "--XX--",
-     "a","x"},
-    {FORM,           "--XX\r\nContent-Disposition: form-data; filename=b; name=file\r\n\r\nx\r\n--XX--",                             "b",
-     "x"},
-    {FORM,              "--XX\r\n\r\nno header\r\n" FILE_PART("a",                                 "x") "--XX--", "a","x"},
-    {FORM,              FILE_PART("a.txt",                                 "cut short"),                                       NULL,NULL},
-    {FORM,           "--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nno file\r\n--XX--",                                 NULL,
-     NULL                                                                                          },
-    {FORM,          "--XX--\r\n",                            NULL,                                                  NULL                                     },
-    {FORM,          "",                                   NULL,                                                                                               NULL},
-    {FORM,          "--XX", NULL,            NULL},
-    {FORM,          "--XX\r\n",NULL,NULL},
-    {"multipart/form-data",          FILE_PART("a",                            "x") "--XX--",                                                                             NULL,                                                                                                       NULL},
-    {"multipart/form-data; boundary=",          FILE_PART("a",                                   "x") "--XX--",                                                                                                                                        NULL,                                              NULL},
-    {"application/json", "{}",NULL,NULL},
-    {NULL,"{}",NULL,NULL},
+        "--XX\r\ncontent-disposition: form-data; name=\"other\"\r\n\r\n1\r\n" FILE_PART(
+            "a", "x") "--XX--",
+        "a", "x"},
+    {FORM, "--XX\r\nContent-Disposition: form-data; filename=b; name=file\r\n\r\nx\r\n--XX--", "b",
+        "x"},
+    {FORM, "--XX\r\n\r\nno header\r\n" FILE_PART("a", "x") "--XX--", "a", "x"},
+    {FORM, FILE_PART("a.txt", "cut short"), NULL, NULL},
+    {FORM, "--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nno file\r\n--XX--", NULL,
+        NULL},
+    {FORM, "--XX--\r\n", NULL, NULL},
+    {FORM, "", NULL, NULL},
+    {FORM, "--XX", NULL, NULL},
+    {FORM, "--XX\r\n", NULL, NULL},
+    {"multipart/form-data", FILE_PART("a", "x") "--XX--", NULL, NULL},
+    {"multipart/form-data; boundary=", FILE_PART("a", "x") "--XX--", NULL, NULL},
+    {"application/json", "{}", NULL, NULL},
+    {NULL, "{}", NULL, NULL},
 };
+/* clang-format on */
 
 static void test_forms(void **state)
 {
