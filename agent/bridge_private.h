@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bridge_private.h - what bridge.c (watching) and bridge_hand.c (handing over) share. */
+/*
+ * bridge_private.h - what bridge.c (saying), bridge_look.c (watching) and bridge_hand.c (handing
+ * over) share.
+ */
 #ifndef AGENT_BRIDGE_PRIVATE_H
 #define AGENT_BRIDGE_PRIVATE_H
 
@@ -69,14 +72,37 @@ struct bridge {
     struct timer *over;
 };
 
+/* An app that does not answer for so long does not work. */
+#define BRIDGE_GONE_MS 120000
+
 /* ---- bridge.c ---- */
 
 /* One line of log each 30 s at most. */
 void bridge_complain(struct bridge *b, const char *what, const char *detail);
 void bridge_say(struct bridge *b, const struct reconcile_word *word, const char *fallback);
+void bridge_see_screen(struct bridge *b, bool is_running);
+/* A status that was told or asked; what it leads to once all that is known has been read. */
+void bridge_learn_status(struct bridge *b, bool is_running);
+void bridge_settle(struct bridge *b);
+/* Message i of the conversation is the user's. */
+void bridge_note_user_message(struct bridge *b, size_t i);
+void bridge_note_stable(struct bridge *b);
+/* The conversation has been read for the last time, or cannot be. */
+void bridge_finish(struct bridge *b);
+
+/* ---- bridge_look.c ---- */
+
+void bridge_on_look(void *arg);
+bool bridge_on_event(void *arg, const char *name, const char *data, size_t n);
+/* The next question is asked after `ms`. */
+void bridge_look_in(struct bridge *b, int64_t ms);
+void bridge_ask_messages(struct bridge *b, int64_t timeout_ms);
+void bridge_drop_questions(struct bridge *b);
+/* The app is not there (any more); look for it again after a while. */
+void bridge_leave(struct bridge *b);
+void bridge_retry(struct bridge *b);
 /* Ask /status soon; until then the app does not count as stable. */
 void bridge_doubt_status(struct bridge *b, int64_t after_ms);
-void bridge_note_stable(struct bridge *b);
 char *bridge_url(const struct bridge *b, const char *path);
 
 /* ---- bridge_hand.c ---- */

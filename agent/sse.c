@@ -29,6 +29,7 @@ void sse_reset(struct sse *s)
     forget_event(s);
     strbuf_clear(&s->line);
     s->was_cr = s->is_past_start = false;
+    s->n_mark = 0;
 }
 
 static bool end_event(struct sse *s)
@@ -98,16 +99,28 @@ static void add_to_line(struct sse *s, const char *data, size_t n)
         return;
     }
     strbuf_add(&s->line, data, n);
-    if (s->is_past_start || s->line.len < 3)
-        return;
+}
+
+/* A byte order mark in front of all is passed over.  How many bytes of `data` were one. */
+static size_t pass_mark(struct sse *s, const char *data, size_t n)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t i = 0;
+    while (i < n && s->n_mark < 3 && data[i] == mark[s->n_mark])
+        i++, s->n_mark++;
+    if (i == n && s->n_mark < 3)
+        return i;
+    if (s->n_mark < 3)
+        add_to_line(s, mark, s->n_mark); /* it only began like one */
     s->is_past_start = true;
-    if (memcmp(s->line.s, "\xef\xbb\xbf", 3) == 0)
-        strbuf_consume(&s->line, 3);
+    return i;
 }
 
 bool sse_feed(struct sse *s, const char *data, size_t n)
 {
     const char *end = data + n;
+    if (!s->is_past_start)
+        data += pass_mark(s, data, n);
     while (data < end) {
         if (s->was_cr && *data == '\n')
             data++;
@@ -120,7 +133,6 @@ bool sse_feed(struct sse *s, const char *data, size_t n)
         if (stop == end)
             break;
         s->was_cr = *stop == '\r';
-        s->is_past_start = true;
         data = stop + 1;
         if (!end_line(s))
             return false;

@@ -32,6 +32,7 @@ struct sse {
     struct strbuf line, data;
     char name[SSE_NAME_BYTES_MAX + 1];
     bool has_data, is_too_long, was_cr, is_past_start;
+    size_t n_mark;      /* bytes of a byte order mark so far */
     uint64_t n_skipped; /* events passed over */
 };
 
