@@ -5,20 +5,26 @@
 #include <stdlib.h>
 
 #include "agent/http.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
 #define TIMEOUT_MS_MIN 1000
 #define STATUS_BAD     500
 #define BODY_MAX       (64 * 1024)
+/* An app that is starting is asked more often, so that nobody waits an interval for it. */
+#define EAGER_MS     200
+#define EAGER_MS_MAX 15000
 
 struct health {
     struct loop *loop;
     struct status *status;
     char *url;
     const struct manifest_health *check;
-    struct timer *timer;
+    struct timer *timer, *eager;
+    int64_t eager_until_mono_ms;
     struct http_call *call; /* NULL: none is out */
+    bool call_counts;       /* its failure does; an eager one's does not */
     int64_t n_failures;     /* in a row */
     const char *value;
     const char *said; /* NULL: nothing yet */
@@ -42,12 +48,13 @@ static void move(struct health *h, const char *value, const char *why)
     h->value = value;
 }
 
-static const char healthy[] = "healthy", unhealthy[] = "unhealthy";
+static const char initializing[] = "initializing", healthy[] = "healthy", unhealthy[] = "unhealthy";
 
 static void count(struct health *h, bool is_answer, const char *why)
 {
     h->call = NULL;
-    h->n_failures = is_answer ? 0 : h->n_failures + 1;
+    if (is_answer || h->call_counts)
+        h->n_failures = is_answer ? 0 : h->n_failures + 1;
     if (is_answer)
         move(h, healthy, "it answers");
     else if (h->n_failures >= h->check->threshold)
@@ -72,11 +79,8 @@ static void on_data(void *arg, const char *data, size_t n)
     count(h, true, "");
 }
 
-static void on_timer(void *arg)
+static void ask(struct health *h, bool counts)
 {
-    struct health *h = arg;
-    if (h->call != NULL)
-        return; /* its own time is not over yet */
     int64_t interval_ms = h->check->interval_ms;
     const struct http_request request = {.method = "GET",
         .url = h->url,
@@ -85,7 +89,26 @@ static void on_timer(void *arg)
         .on_data = on_data,
         .done = on_answer,
         .arg = h};
+    h->call_counts = counts;
     h->call = http_start(h->loop, &request);
+}
+
+static void on_timer(void *arg)
+{
+    struct health *h = arg;
+    if (h->call == NULL)
+        ask(h, true);
+    else
+        h->call_counts = true; /* its own time is not over yet */
+}
+
+static void on_eager(void *arg)
+{
+    struct health *h = arg;
+    if (h->value != initializing || clock_mono_ms() > h->eager_until_mono_ms)
+        timer_stop(h->eager);
+    else if (h->call == NULL)
+        ask(h, false);
 }
 
 struct health *health_new(
@@ -96,9 +119,13 @@ struct health *health_new(
     h->status = status;
     h->url = mem_strdup(url);
     h->check = check;
-    h->value = "initializing";
+    h->value = initializing;
     h->timer = timer_new(l, on_timer, h);
     timer_start(h->timer, 0, check->interval_ms);
+    h->eager = timer_new(l, on_eager, h);
+    h->eager_until_mono_ms = clock_mono_ms() + EAGER_MS_MAX;
+    if (check->interval_ms > EAGER_MS)
+        timer_start(h->eager, EAGER_MS, EAGER_MS);
     say(h);
     return h;
 }
@@ -110,6 +137,7 @@ void health_free(struct health *h)
     if (h->call != NULL)
         http_cancel(h->call);
     timer_free(h->timer);
+    timer_free(h->eager);
     free(h->url);
     free(h);
 }

@@ -9,8 +9,9 @@
  *        +------------------- threshold failures in a row ---------------------------+
  *
  * An answer is any status below 500 within the interval (a second at least); its body is not read
- * to its end.  Changes are said; what the store of reports does not take is said after the next
- * asking. An app without a check is `disabled`: of it nothing is said.
+ * to its end.  While it is initializing the app is asked more often; what fails then does not
+ * count. Changes are said; what the store of reports does not take is said after the next asking.
+ * An app without a check is `disabled`: of it nothing is said.
  *
  * All calls on the loop's thread.
  */

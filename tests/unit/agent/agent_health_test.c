@@ -96,6 +96,20 @@ static void test_nobody_listens(void **state)
     close_health(&r);
 }
 
+/* One that needs a moment to start is not kept waiting for an interval, nor is it blamed. */
+static void test_an_app_that_is_starting(void **state)
+{
+    (void)state;
+    struct run r;
+    open_health(&r, "503 Service Unavailable", 60000, 2);
+    for (unsigned n = 0; n < 4; n = r.web.n_requests)
+        uv_run(loop_uv(r.b.loop), UV_RUN_ONCE);
+    assert_waiting(r.b.reports, "health of app: initializing\n");
+    r.answer = "200 OK";
+    bench_wait(&r.b, "health of app: healthy");
+    close_health(&r);
+}
+
 /* Of a stream that never ends the beginning is enough. */
 static void on_endless(void *arg, struct web_conn *c, const char *what, const char *body)
 {
@@ -120,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_fewer_failures_than_the_threshold),
         cmocka_unit_test(test_server_that_hangs),
         cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_an_app_that_is_starting),
         cmocka_unit_test(test_answer_without_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
