@@ -21,12 +21,12 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *summary;
 } commands[] = {
-    {"agentapi", command_agentapi, "a terminal agent behind the HTTP API of Coder's agentapi"      },
-    {"run",      command_run,      "run a workspace's app from a manifest, as pid 1 of its sandbox"},
-    {"report",   command_report,   "report how the work is going; for scripts inside a workspace"  },
-    {"mcp",      command_mcp,      "the MCP server for agents, and its configuration"              },
-    {"exp",      command_exp,      "mcp, as scripts made for Coder call it"                        },
-    {"version",  command_version,  "print the version"                                             },
+    {"agentapi", command_agentapi, "a terminal agent behind the HTTP API of agentapi"      },
+    {"run",      command_run,      "run a workspace's apps from its manifest, as its pid 1"},
+    {"report",   command_report,   "report how the work is going, from inside a workspace" },
+    {"mcp",      command_mcp,      "the MCP server for agents, and its configuration"      },
+    {"exp",      command_exp,      "mcp, as scripts made for Coder call it"                },
+    {"version",  command_version,  "print the version"                                     },
 };
 
 static void print_help(FILE *out)

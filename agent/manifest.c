@@ -27,72 +27,79 @@
 #define DAY_MS             86400000
 #define ROOT               "manifest"
 
+/* A key that has no initial value is required. */
+#define ROW(key_type, key_name, field, ...)                                          \
+    {                                                                                \
+        .name = (key_name), .type = KEY_##key_type, .offset = AT(field), __VA_ARGS__ \
+    }
+
 #define AT(field) offsetof(struct manifest, field)
 static const struct key root_keys[] = {
-    {"agent_id",       KEY_UUID,      AT(agent_id),       NULL,                 0, 0,                NULL},
-    {"task_id",        KEY_UUID,      AT(task_id),        NULL,                 0, 0,                NULL},
-    {"workspace_id",   KEY_UUID,      AT(workspace_id),   NULL,                 0, 0,                NULL},
-    {"build_id",       KEY_UUID,      AT(build_id),       NULL,                 0, 0,                NULL},
-    {"agent_token",    KEY_UUID_TEXT, AT(agent_token),    NULL,                 0, 0,                NULL},
-    {"task_name",      KEY_WORD,      AT(task_name),      NULL,                 0, 0,                NULL},
-    {"workspace_name", KEY_WORD,      AT(workspace_name), NULL,                 0, 0,                NULL},
-    {"owner_name",     KEY_WORD,      AT(owner_name),     NULL,                 0, 0,                NULL},
-    {"template_name",  KEY_WORD,      AT(template_name),  NULL,                 0, 0,                NULL},
-    {"app_slug",       KEY_WORD,      AT(app_slug),       NULL,                 0, NAME_MAX_BYTES,   NULL},
-    {"build_number",   KEY_NUMBER,    AT(build_number),   NULL,                 1, INT32_MAX,        NULL},
-    {"command",        KEY_ARGV,      AT(command),        "",                   0, 0,                NULL},
-    {"dir",            KEY_PATH,      AT(dir),            "/home/agent",        0, 0,                NULL},
-    {"prompt",         KEY_TEXT,      AT(prompt),         NULL,                 0, PROMPT_BYTES_MAX, NULL},
-    {"grace_ms",       KEY_NUMBER,    AT(grace_ms),       "10000",              0, 3600000,          NULL},
-    {"workers_dir",    KEY_PATH,      AT(workers_dir),    "/run/stint/workers", 0, 0,                NULL},
-    {"secrets_file",   KEY_PATH,      AT(secrets_file),   "",                   0, 0,                NULL},
+    ROW(UUID, "agent_id", agent_id),
+    ROW(UUID, "task_id", task_id),
+    ROW(UUID, "workspace_id", workspace_id),
+    ROW(UUID, "build_id", build_id),
+    ROW(UUID_TEXT, "agent_token", agent_token),
+    ROW(WORD, "task_name", task_name),
+    ROW(WORD, "workspace_name", workspace_name),
+    ROW(WORD, "owner_name", owner_name),
+    ROW(WORD, "template_name", template_name),
+    ROW(WORD, "app_slug", app_slug, .max = NAME_MAX_BYTES),
+    ROW(NUMBER, "build_number", build_number, .min = 1, .max = INT32_MAX),
+    ROW(ARGV, "command", command, .initial = ""),
+    ROW(PATH, "dir", dir, .initial = "/home/agent"),
+    ROW(TEXT, "prompt", prompt, .max = PROMPT_BYTES_MAX),
+    ROW(NUMBER, "grace_ms", grace_ms, .initial = "10000", .max = 3600000),
+    ROW(PATH, "workers_dir", workers_dir, .initial = "/run/stint/workers"),
+    ROW(PATH, "secrets_file", secrets_file, .initial = ""),
 };
 #undef AT
 
 #define AT(field) offsetof(struct manifest_app, field)
 static const struct key app_keys[] = {
-    {"slug",         KEY_WORD,   AT(slug),         NULL,         0, NAME_MAX_BYTES, NULL                     },
-    {"display_name", KEY_TEXT,   AT(display_name), "",           0, 0,              NULL                     },
-    {"command",      KEY_ARGV,   AT(command),      "",           0, 0,              NULL                     },
-    {"dir",          KEY_PATH,   AT(dir),          "",           0, 0,              NULL                     },
-    {"restart",      KEY_CHOICE, AT(restart),      "on-failure", 0, 0,              "on-failure|always|never"},
+    ROW(WORD, "slug", slug, .max = NAME_MAX_BYTES),
+    ROW(TEXT, "display_name", display_name, .initial = ""),
+    ROW(ARGV, "command", command, .initial = ""),
+    ROW(PATH, "dir", dir, .initial = ""),
+    ROW(CHOICE, "restart", restart, .initial = "on-failure", .words = "on-failure|always|never"),
 };
 #undef AT
 
 #define AT(field) offsetof(struct manifest_health, field)
 static const struct key health_keys[] = {
-    {"url",         KEY_URL,    AT(url),         NULL,   0,   0,       NULL},
-    {"interval_ms", KEY_NUMBER, AT(interval_ms), "3000", 100, 3600000, NULL},
-    {"threshold",   KEY_NUMBER, AT(threshold),   "20",   1,   1000,    NULL},
+    ROW(URL, "url", url),
+    ROW(NUMBER, "interval_ms", interval_ms, .initial = "3000", .min = 100, .max = 3600000),
+    ROW(NUMBER, "threshold", threshold, .initial = "20", .min = 1, .max = 1000),
 };
 #undef AT
 
 #define AT(field) offsetof(struct manifest_script, field)
 static const struct key script_keys[] = {
-    {"name",       KEY_WORD,   AT(name),        NULL,    0, NAME_MAX_BYTES, NULL             },
-    {"command",    KEY_ARGV,   AT(command),     NULL,    0, 0,              NULL             },
-    {"run",        KEY_CHOICE, AT(run),         NULL,    0, 0,              "start|stop|cron"},
-    {"cron",       KEY_TEXT,   AT(cron),        "",      0, 0,              NULL             },
-    {"blocking",   KEY_FLAG,   AT(is_blocking), "false", 0, 0,              NULL             },
-    {"timeout_ms", KEY_NUMBER, AT(timeout_ms),  "0",     0, DAY_MS,         NULL             },
+    ROW(WORD, "name", name, .max = NAME_MAX_BYTES),
+    ROW(ARGV, "command", command),
+    ROW(CHOICE, "run", run, .words = "start|stop|cron"),
+    ROW(TEXT, "cron", cron, .initial = ""),
+    ROW(FLAG, "blocking", is_blocking, .initial = "false"),
+    ROW(NUMBER, "timeout_ms", timeout_ms, .initial = "0", .max = DAY_MS),
 };
 #undef AT
 
 #define AT(field) offsetof(struct manifest_metadata, field)
 static const struct key metadata_keys[] = {
-    {"key",          KEY_WORD,   AT(key),          NULL,    0,    NAME_MAX_BYTES, NULL},
-    {"display_name", KEY_TEXT,   AT(display_name), "",      0,    0,              NULL},
-    {"command",      KEY_ARGV,   AT(command),      NULL,    0,    0,              NULL},
-    {"interval_ms",  KEY_NUMBER, AT(interval_ms),  "10000", 1000, DAY_MS,         NULL},
-    {"timeout_ms",   KEY_NUMBER, AT(timeout_ms),   "5000",  100,  DAY_MS,         NULL},
+    ROW(WORD, "key", key, .max = NAME_MAX_BYTES),
+    ROW(TEXT, "display_name", display_name, .initial = ""),
+    ROW(ARGV, "command", command),
+    ROW(NUMBER, "interval_ms", interval_ms, .initial = "10000", .min = 1000, .max = DAY_MS),
+    ROW(NUMBER, "timeout_ms", timeout_ms, .initial = "5000", .min = 100, .max = DAY_MS),
 };
 #undef AT
 
+#define AT(field) offsetof(struct manifest_agentapi, field)
 static const struct key agentapi_keys[] = {
-    {"port",                     KEY_NUMBER, offsetof(struct manifest_agentapi, port),        "3284",  0, 65535, NULL},
-    {"enable_state_persistence", KEY_FLAG,   offsetof(struct manifest_agentapi, keeps_state), "false",
-     0,                                                                                                   0,     NULL},
+    ROW(NUMBER, "port", port, .initial = "3284", .max = 65535),
+    ROW(FLAG, "enable_state_persistence", keeps_state, .initial = "false"),
 };
+#undef AT
 
 /* ---- env ---- */
 

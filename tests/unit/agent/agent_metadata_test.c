@@ -30,18 +30,24 @@ static void close_metadata(struct bench *b)
     bench_close(b);
 }
 
+/* Rows of tables, which the formatter lets be. */
+#define ROW(...)    \
+    {               \
+        __VA_ARGS__ \
+    }
+
 static const struct {
     const char *keys, *says;
 } values[] = {
-    {METADATA(SH "\"echo '  1.5 GB '; echo\"]"),               "metadata k=\"  1.5 GB\"\n"          },
-    {METADATA(SH "\"true\"]"),                                 "metadata k=\"\"\n"                  },
-    {METADATA(SH "\"echo no luck >&2; exit 2\"]"),
-     "metadata k=\"\" error \"exit status 2: no luck\"\n"                                           },
-    {METADATA(SH "\"kill -9 $$\"]"),                           "metadata k=\"\" error \"SIGKILL\"\n"},
-    {METADATA("\"command\":[\"/not/there\"]"),
-     "metadata k=\"\" error \"cannot run \"/not/there\": No such file or directory\"\n"             },
-    {METADATA(SH "\"echo x; sleep 100\"],\"timeout_ms\":100"),
-     "metadata k=\"\" error \"no value within 100 ms\"\n"                                           },
+    ROW(METADATA(SH "\"echo '  1.5 GB '; echo\"]"), "metadata k=\"  1.5 GB\"\n"),
+    ROW(METADATA(SH "\"true\"]"), "metadata k=\"\"\n"),
+    ROW(METADATA(SH "\"echo no luck >&2; exit 2\"]"),
+        "metadata k=\"\" error \"exit status 2: no luck\"\n"),
+    ROW(METADATA(SH "\"kill -9 $$\"]"), "metadata k=\"\" error \"SIGKILL\"\n"),
+    ROW(METADATA("\"command\":[\"/not/there\"]"),
+        "metadata k=\"\" error \"cannot run \"/not/there\": No such file or directory\"\n"),
+    ROW(METADATA(SH "\"echo x; sleep 100\"],\"timeout_ms\":100"),
+        "metadata k=\"\" error \"no value within 100 ms\"\n"),
 };
 
 static void test_values(void **state)

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "agent/file.h"
 #include "agent/lifecycle.h"
 
 #define SH "\"command\":[\"sh\",\"-c\","
@@ -56,16 +57,51 @@ static void begin(struct life *l, const char *keys)
     enum err e = supervisor_run(&options, &ctx);
     if (e != ERR_OK)
         fprintf(stderr, "%s\n", ctx.text);
-    _exit(err_exit_status(e));
+    exit(err_exit_status(e));
+}
+
+/* The loop of the waiting only; the life has one of its own. */
+static void wait_until(bool (*is_true)(void *arg), void *arg)
+{
+    struct loop *loop = loop_new();
+    lab_run_until(loop, is_true, arg);
+    loop_free(loop);
+}
+
+struct wanted {
+    struct life *l;
+    const char *what;
+};
+
+static bool is_file(void *arg)
+{
+    struct wanted *w = arg;
+    return lab_size(&w->l->lab, w->what) >= 0;
 }
 
 /* A file that a script or the app makes. */
 static void wait_for_file(struct life *l, const char *name)
 {
-    int64_t deadline = clock_mono_ms() + LAB_DEADLINE_MS;
-    while (lab_size(&l->lab, name) < 0 && clock_mono_ms() < deadline)
-        usleep(2000);
-    assert_true(lab_size(&l->lab, name) >= 0);
+    struct wanted w = {l, name};
+    wait_until(is_file, &w);
+}
+
+static bool is_in_reports(void *arg)
+{
+    struct wanted *w = arg;
+    struct errctx ctx = {0};
+    scoped(strbuf_done) struct strbuf bytes;
+    strbuf_init(&bytes);
+    if (file_read(w->l->lab.dir, "reports", 1 << 20, &bytes, &ctx) != ERR_OK)
+        return false;
+    return memmem(bytes.s, bytes.len, w->what, strlen(w->what)) != NULL;
+}
+
+/* A text that is said. */
+static void wait_for_report(struct life *l, const char *text)
+{
+    struct wanted w = {l, text};
+    wait_until(is_in_reports, &w);
 }
 
 /* Returns how long it took from SIGTERM to the end of the process. */
@@ -244,8 +280,8 @@ static void test_agentapi_app_that_ends(void **state)
              "\"echo $AGENTAPI_PORT $AGENTAPI_URL; cat $STINT_PROMPT_FILE; echo; "
              "echo ${AGENTAPI_STATE_FILE#$LAB} ${AGENTAPI_PID_FILE#$LAB} $AGENTAPI_LOAD_STATE; "
              "touch $LAB/app\"],\"env\":{\"AGENTAPI_URL\":\"[${AGENTAPI_PORT}]\"}}]");
-    wait_for_file(l, "app");
-    wait_for_file(l, ".stint");
+    wait_for_report(l, "The app has ended (exit status 0).");
+    assert_true(lab_size(&l->lab, ".stint") >= 0);
     end(l);
     scoped_free char *log = said(l, "log");
     int port = atoi(strstr(log, "info \"") + 6);

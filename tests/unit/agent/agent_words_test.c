@@ -71,19 +71,26 @@ static void test_slugs(void **state)
     close_words(&r);
 }
 
+/* Rows of tables, which the formatter lets be. */
+#define ROW(...)    \
+    {               \
+        __VA_ARGS__ \
+    }
+
 static const struct {
     const char *slug, *state, *message, *says;
 } wrong[] = {
-    {"x",   "working", "m",                                                          "no app \"x\" here; there are: web, app"                   },
-    {"",    "working", "m",                                                          "no app \"\" here; there are: web, app"                    },
-    {"app", "busy",    "m",
-     "the state \"busy\" is not known; allowed are working, idle, complete, failure"                                                            },
-    {"app", "idle",    "a\nb",                                                       "the message has a line break; one line is allowed"        },
-    {"app", "idle",    "",                                                           "the message is empty: say in a few words what is going on"},
-    {"app", "idle",
-     "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+    ROW("x", "working", "m", "no app \"x\" here; there are: web, app"),
+    ROW("", "working", "m", "no app \"\" here; there are: web, app"),
+    ROW("app", "busy", "m",
+        "the state \"busy\" is not known; allowed are working, idle, complete, failure"),
+    ROW("app", "idle", "a\nb", "the message has a line break; one line is allowed"),
+    ROW("app", "idle", "", "the message is empty: say in a few words what is going on"),
+    ROW("app", "idle",
+        "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
         "0123"
-        "4567890123456789012345678901234567890123456789012345678901234567890123456", "the message has 167 bytes; at most 160 are allowed"       },
+        "4567890123456789012345678901234567890123456789012345678901234567890123456",
+        "the message has 167 bytes; at most 160 are allowed"),
 };
 
 static void test_wrong_reports(void **state)
