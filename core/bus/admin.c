@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/bus/bus_close.h"
 
 struct admin {
     nng_http_server *server;
@@ -129,13 +130,18 @@ enum err admin_listen(const char *address, const atomic_bool *ready, struct metr
     return ERR_OK;
 }
 
-void admin_free(struct admin *a)
+/* Run by bus_close(). */
+static void release(void *arg)
 {
-    if (a == NULL)
-        return;
+    struct admin *a = arg;
     if (a->server != NULL)
         nng_http_server_release(a->server);
-    free(a);
+}
+
+void admin_free(struct admin *a)
+{
+    if (a != NULL && bus_close(release, a))
+        free(a);
 }
 
 const char *admin_url(const struct admin *a)

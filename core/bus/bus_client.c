@@ -21,6 +21,7 @@
  */
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/bus/bus.h"
+#include "core/bus/bus_close.h"
 
 #define PAUSE_MS         100
 #define RECONNECT_MIN_MS 20
@@ -65,6 +67,7 @@ struct bus_client {
     uint64_t next_id;
     struct list requests; /* all of them */
     bool closed;
+    atomic_bool given_up; /* its sockets could not be closed, and the loop may be gone */
 };
 
 struct bus_request {
@@ -100,7 +103,8 @@ static void on_aio(void *arg)
         slot->reply = wire_unpack(nng_msg_body(m), nng_msg_len(m));
     if (slot->phase == SENDING || rv == 0)
         nng_msg_free(m);
-    loop_post(slot->server->client->loop, on_slot, slot);
+    if (!atomic_load(&slot->server->client->given_up))
+        loop_post(slot->server->client->loop, on_slot, slot);
 }
 
 static struct slot *slot_take(struct server *s)
@@ -294,7 +298,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct server *s = arg;
     (void)pipe;
-    loop_post(s->client->loop, event == NNG_PIPE_EV_ADD_POST ? on_up : on_down, s);
+    if (!atomic_load(&s->client->given_up))
+        loop_post(s->client->loop, event == NNG_PIPE_EV_ADD_POST ? on_up : on_down, s);
 }
 
 static enum err server_open(
@@ -372,6 +377,14 @@ static void client_done(void *arg)
     free(c);
 }
 
+/* Run by bus_close(). */
+static void close_sockets(void *arg)
+{
+    struct bus_client *c = arg;
+    for (unsigned i = 0; i < c->n_servers; i++)
+        nng_close(c->servers[i].socket);
+}
+
 void bus_client_free(struct bus_client *c)
 {
     if (c == NULL)
@@ -384,11 +397,13 @@ void bus_client_free(struct bus_client *c)
         let_go(r);
         finish(r, ERR_CANCELED, NULL);
     }
-    for (unsigned i = 0; i < c->n_servers; i++) {
-        nng_close(c->servers[i].socket);
+    if (!bus_close(close_sockets, c)) {
+        atomic_store(&c->given_up, true);
+        return;
+    }
+    for (unsigned i = 0; i < c->n_servers; i++)
         list_for(busy, &c->servers[i].busy)
             nng_aio_stop(container_of(busy, struct slot, node)->aio);
-    }
     /* What nng has posted before goes first. */
     loop_post(c->loop, client_done, c);
 }

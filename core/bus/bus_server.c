@@ -25,6 +25,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/bus.h"
+#include "core/bus/bus_close.h"
 #include "core/bus/bus_listener.h"
 
 #define RECEIVE_AHEAD 32
@@ -192,6 +193,8 @@ static void on_call(void *arg)
 
 void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply)
 {
+    if (call->server->closed)
+        return; /* its connection is gone */
     reply->version = WIRE_VERSION;
     reply->request_id = call->request_id;
     size_t n = stint__v1__envelope__get_packed_size(reply);
@@ -246,6 +249,13 @@ static void server_done(void *arg)
     free(s);
 }
 
+/* Run by bus_close(). */
+static void close_socket(void *arg)
+{
+    struct bus_server *s = arg;
+    nng_close(s->socket);
+}
+
 void bus_server_free(struct bus_server *s)
 {
     if (s == NULL)
@@ -255,8 +265,10 @@ void bus_server_free(struct bus_server *s)
      * callback begins on a stopped aio is dropped. */
     for (unsigned i = 0; i < s->n_calls; i++)
         nng_aio_stop(s->calls[i]->aio);
-    nng_close(s->socket);
+    bool is_closed = bus_close(close_socket, s);
     bus_listener_free(s->listener);
+    if (!is_closed)
+        return;
     /* Requests that came in before are in the mailbox; they go first. */
     loop_post(s->loop, server_done, s);
 }
