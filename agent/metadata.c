@@ -64,7 +64,7 @@ static void say_value(struct item *item)
 
 static void say_failure(struct item *item, int wait_status, bool has_timed_out)
 {
-    char how[CHILD_END_TEXT_MAX], text[METADATA_ERROR_MAX + CHILD_END_TEXT_MAX];
+    char how[CHILD_END_TEXT_MAX], text[METADATA_ERROR_MAX + CHILD_END_TEXT_MAX + 2];
     child_end_text(wait_status, how);
     if (has_timed_out)
         snprintf(text, sizeof(text), "no value within %lld ms", (long long)item->m->timeout_ms);

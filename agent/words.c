@@ -91,8 +91,8 @@ static enum err find_slug(
 
 enum err words_report(struct words *w, const struct control_report *report, struct errctx *ctx)
 {
-    size_t app;
-    enum app_state state;
+    size_t app = 0;
+    enum app_state state = APP_WORKING;
     enum err e = find_slug(w->conf.manifest, report->slug, &app, ctx);
     if (e == ERR_OK)
         e = status_check_state(report->state, &state, ctx);

@@ -20,6 +20,8 @@
 #include "core/base/vec.h"
 #include "worker/file.h"
 
+#define OPEN_TRIES 1000
+
 struct unpack {
     struct archive *archive;
     int root_fd;
@@ -211,13 +213,28 @@ static enum err unpack_entry(struct unpack *u, struct archive_entry *entry)
 
 /* ---- the whole ---- */
 
+/* -1 with EAGAIN: something was renamed somewhere on this machine while the kernel followed a "..",
+ * and it does not know any more whether that led out. */
+static int open_beneath(int root_fd, const char *path)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd = -1;
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+        if (fd >= 0 || errno != EAGAIN)
+            break;
+    }
+    return fd;
+}
+
 /* A link may point at nothing, but not outside. */
 static enum err check_links(struct unpack *u)
 {
     for (size_t i = 0; i < u->links.n; i++) {
-        struct open_how how = {
-            .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-        scoped_fd int fd = (int)syscall(SYS_openat2, u->root_fd, u->links.v[i], &how, sizeof(how));
+        scoped_fd int fd = open_beneath(u->root_fd, u->links.v[i]);
+        if (fd < 0 && errno == EAGAIN)
+            return file_errno(u->ctx, "cannot follow the link %s", u->links.v[i]);
         if (fd < 0 && errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
             return err_set(u->ctx, ERR_INVALID, "the archive has a link that leads out of it: %s",
                 u->links.v[i]);

@@ -132,6 +132,7 @@ static bool is_done(void *arg)
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
 #define LENGTH  OK_HEAD "Content-Length: "
+#define GO_ON   "HTTP/1.1 100 Continue\r\n\r\n"
 #define CHUNKED OK_HEAD "Transfer-Encoding: chunked\r\n\r\n"
 
 static const struct {
@@ -140,29 +141,29 @@ static const struct {
     int status;
     const char *answer; /* the body, or what the sentence says */
 } rows[] = {
-    {LENGTH "5\r\n\r\nhello",                              ERR_OK,          200, "hello"               },
-    {LENGTH "5\r\n\r\nhello and more",                     ERR_OK,          200, "hello"               },
-    {LENGTH "0\r\n\r\n",                                   ERR_OK,          200, ""                    },
-    {OK_HEAD "\r\nup to the end",                          ERR_OK,          200, "up to the end"       },
-    {CHUNKED "5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n",      ERR_OK,          200, "hello!"              },
-    {CHUNKED "5\nhello\n0\nTrailer: x\n\n",                ERR_OK,          200, "hello"               },
-    {"HTTP/1.1 204 No Content\r\n\r\n",                    ERR_OK,          204, ""                    },
-    {"HTTP/1.1 100 Continue\r\n\r\n" LENGTH "2\r\n\r\nhi", ERR_OK,          200, "hi"                  },
-    {"HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nno!",  ERR_OK,          500, "no!"                 },
-    {LENGTH "21\r\n\r\n",                                  ERR_TOO_LARGE,   200, "21 bytes; at most 20"},
-    {OK_HEAD "\r\n123456789012345678901",                  ERR_TOO_LARGE,   200, "more than 20 bytes"  },
-    {CHUNKED "15\r\n123456789012345678901\r\n0\r\n\r\n",   ERR_TOO_LARGE,   200, "more than 20 bytes"  },
-    {LENGTH "5\r\n\r\nhel",                                ERR_UNAVAILABLE, 200, "broke off"           },
-    {CHUNKED "5\r\nhel",                                   ERR_UNAVAILABLE, 200, "broke off"           },
-    {CHUNKED "5\r\nhello",                                 ERR_UNAVAILABLE, 200, "broke off"           },
-    {CHUNKED "x\r\n",                                      ERR_INVALID,     200, "not in chunks"       },
-    {CHUNKED "5\r\nhelloX",                                ERR_INVALID,     200, "not in chunks"       },
-    {CHUNKED "ffffffffffffffffff\r\n",                     ERR_INVALID,     200, "not in chunks"       },
-    {LENGTH "-1\r\n\r\n",                                  ERR_INVALID,     200, "not understood"      },
-    {LENGTH "99999999999999999999\r\n\r\n",                ERR_INVALID,     200, "not understood"      },
-    {OK_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n",   ERR_INVALID,     200, "not understood"      },
-    {"GARBAGE\r\n\r\n",                                    ERR_INVALID,     0,   "no HTTP"             },
-    {"",                                                   ERR_UNAVAILABLE, 0,   "no answer"           },
+    {LENGTH "5\r\n\r\nhello",                             ERR_OK,          200, "hello"         },
+    {LENGTH "5\r\n\r\nhello and more",                    ERR_OK,          200, "hello"         },
+    {LENGTH "0\r\n\r\n",                                  ERR_OK,          200, ""              },
+    {OK_HEAD "\r\nup to the end",                         ERR_OK,          200, "up to the end" },
+    {CHUNKED "5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n",     ERR_OK,          200, "hello!"        },
+    {CHUNKED "5\nhello\n0\nTrailer: x\n\n",               ERR_OK,          200, "hello"         },
+    {"HTTP/1.1 204 No Content\r\n\r\n",                   ERR_OK,          204, ""              },
+    {GO_ON LENGTH "2\r\n\r\nhi",                          ERR_OK,          200, "hi"            },
+    {"HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nno!", ERR_OK,          500, "no!"           },
+    {LENGTH "21\r\n\r\n",                                 ERR_TOO_LARGE,   200, "at most 20"    },
+    {OK_HEAD "\r\n123456789012345678901",                 ERR_TOO_LARGE,   200, "more than 20"  },
+    {CHUNKED "15\r\n123456789012345678901\r\n0\r\n\r\n",  ERR_TOO_LARGE,   200, "more than 20"  },
+    {LENGTH "5\r\n\r\nhel",                               ERR_UNAVAILABLE, 200, "broke off"     },
+    {CHUNKED "5\r\nhel",                                  ERR_UNAVAILABLE, 200, "broke off"     },
+    {CHUNKED "5\r\nhello",                                ERR_UNAVAILABLE, 200, "broke off"     },
+    {CHUNKED "x\r\n",                                     ERR_INVALID,     200, "not in chunks" },
+    {CHUNKED "5\r\nhelloX",                               ERR_INVALID,     200, "not in chunks" },
+    {CHUNKED "ffffffffffffffffff\r\n",                    ERR_INVALID,     200, "not in chunks" },
+    {LENGTH "-1\r\n\r\n",                                 ERR_INVALID,     200, "not understood"},
+    {LENGTH "99999999999999999999\r\n\r\n",               ERR_INVALID,     200, "not understood"},
+    {OK_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n",  ERR_INVALID,     200, "not understood"},
+    {"GARBAGE\r\n\r\n",                                   ERR_INVALID,     0,   "no HTTP"       },
+    {"",                                                  ERR_UNAVAILABLE, 0,   "no answer"     },
 };
 
 static void assert_row(struct bench *b, size_t i)

@@ -11,6 +11,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +157,42 @@ static void later_entries_and_hard_links(void **state)
     assert_string_equal(read_text("two"), "second");
 }
 
+static atomic_bool is_over;
+
+static void *run_renames(void *arg)
+{
+    (void)arg;
+    char one[220], two[220];
+    snprintf(one, sizeof(one), "%s-one", dir);
+    snprintf(two, sizeof(two), "%s-two", dir);
+    mkdir(one, 0700);
+    while (!atomic_load(&is_over)) {
+        rename(one, two);
+        rename(two, one);
+    }
+    rmdir(one);
+    return NULL;
+}
+
+/* The kernel is unsure of ".." while directories are renamed, anywhere. */
+static void renames_elsewhere_refuse_no_link(void **state)
+{
+    (void)state;
+    static const struct entry entries[] = {
+        {"a/b/c", 'f', "deep"      },
+        {"link",  'l', "a/b/../b/c"},
+    };
+    pthread_t thread;
+    pthread_create(&thread, NULL, run_renames, NULL);
+    for (int i = 0; i < 500; i++) {
+        int fd = pack(TAR, entries, COUNT(entries));
+        if (unpack_fd(fd, &UNPACK_LIMIT) != ERR_OK)
+            fail_msg("%d: %s", i, ctx.text);
+    }
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+}
+
 static void hostile_ones_are_refused(void **state)
 {
     (void)state;
@@ -238,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_ones_come_out),
         cmocka_unit_test(later_entries_and_hard_links),
+        cmocka_unit_test(renames_elsewhere_refuse_no_link),
         cmocka_unit_test(hostile_ones_are_refused),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(what_is_no_archive_is_refused),
