@@ -275,7 +275,8 @@ static void log_ready(const struct supervisor *s)
 
 enum err supervisor_run(const struct supervisor_options *options, struct errctx *ctx)
 {
-    struct supervisor s = {.state_dir = -1};
+    /* Static: when the disk hangs, what is left stays reachable to the end of the process. */
+    static struct supervisor s = {.state_dir = -1};
     enum err e = supervisor_open(&s, options, ctx);
     if (e == ERR_OK) {
         log_ready(&s);

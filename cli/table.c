@@ -301,8 +301,8 @@ static void print_row(
 void table_print(struct cli *cli, const struct column *columns, const json_t *rows)
 {
     struct grid g = {0};
-    char *heads[COLUMNS_MAX];
-    struct column plain[COLUMNS_MAX];
+    char *heads[COLUMNS_MAX] = {NULL};
+    struct column plain[COLUMNS_MAX] = {{0}};
     grid_fill(&g, columns, rows);
     for (size_t c = 0; c < g.n_columns; c++) {
         heads[c] = mem_strdup(columns[c].name);
