@@ -11,8 +11,8 @@
 #include "agent/http.h"
 #include "agent/mirror.h"
 #include "agent/reconcile.h"
-#include "agent/sse.h"
 #include "agent/turn_mark.h"
+#include "core/base/sse.h"
 
 enum bridge_state { BRIDGE_IDLE, BRIDGE_CONNECTING, BRIDGE_LIVE, BRIDGE_STOPPING, BRIDGE_STOPPED };
 

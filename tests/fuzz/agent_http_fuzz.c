@@ -9,8 +9,8 @@
 #include "agent/conversation.h"
 #include "agent/http_chunks.h"
 #include "agent/mirror.h"
-#include "agent/sse.h"
 #include "core/base/cleanup.h"
+#include "core/base/sse.h"
 #include "core/base/text.h"
 
 #define CONTENT_BYTES_MAX 100

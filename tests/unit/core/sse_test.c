@@ -3,10 +3,12 @@
  * Goal: the same events whatever pieces a stream comes in, and nothing of it grows without end.
  * Method: each row whole, byte by byte, and cut at every place.
  */
-#include "tests/unit/agent/lab.h"
+#include "core/base/sse.h"
 
-#include "agent/sse.h"
+#include "tests/unit/core/unit.h"
+
 #include "core/base/cleanup.h"
+#include "core/base/strbuf.h"
 
 static bool on_event(void *arg, const char *name, const char *data, size_t n)
 {
@@ -86,11 +88,60 @@ static void test_skipped_events_are_counted_and_a_reset_forgets(void **state)
     strbuf_done(&said);
 }
 
+/* Only an event that is over has told its id. */
+static void test_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says, *id;
+    } id_rows[] = {
+        {"id: 5-1;m=2\ndata: 1\n\n",               "5-1;m=2"},
+        {"id: 5\ndata: 1\n",                       ""       },
+        {"id: 5\n\ndata: 1\n\n",                   "5"      },
+        {"id: 5\ndata: 1\n\nid: 6\ndata: 2\n",     "5"      },
+        {"id: 5\ndata: 1\n\nid\ndata: 2\n\n",      ""       },
+        {"id: 5\ndata: 123456789012345678901\n\n", "5"      },
+    };
+    for (size_t i = 0; i < COUNT(id_rows); i++) {
+        struct sse s;
+        struct strbuf said;
+        strbuf_init(&said);
+        sse_init(&s, on_event, &said);
+        s.event_bytes_max = 20;
+        sse_feed(&s, id_rows[i].says, strlen(id_rows[i].says));
+        sse_reset(&s);
+        sse_feed(&s, "\n", 1);
+        assert_string_equal(s.id, id_rows[i].id);
+        sse_done(&s);
+        strbuf_done(&said);
+    }
+}
+
+static void test_an_id_that_is_too_long_is_passed_over(void **state)
+{
+    (void)state;
+    struct sse s;
+    struct strbuf said;
+    char id[SSE_ID_BYTES_MAX + 1];
+    memset(id, 'x', sizeof(id));
+    strbuf_init(&said);
+    sse_init(&s, on_event, &said);
+    sse_feed(&s, "id: 7\ndata: 1\n\nid: ", 20);
+    sse_feed(&s, id, sizeof(id));
+    sse_feed(&s, "\ndata: 2\n\n", 10);
+    assert_string_equal(said.s, "message=1;message=2;");
+    assert_string_equal(s.id, "7");
+    sse_done(&s);
+    strbuf_done(&said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_skipped_events_are_counted_and_a_reset_forgets),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_an_id_that_is_too_long_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

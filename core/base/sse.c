@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines out of pieces, events out of lines. */
-#include "agent/sse.h"
+#include "core/base/sse.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ static void forget_event(struct sse *s)
 {
     strbuf_clear(&s->data);
     s->name[0] = '\0';
-    s->has_data = s->is_too_long = false;
+    s->has_data = s->has_id = s->is_too_long = false;
 }
 
 void sse_reset(struct sse *s)
@@ -35,6 +35,8 @@ void sse_reset(struct sse *s)
 static bool end_event(struct sse *s)
 {
     bool goes_on = true;
+    if (s->has_id)
+        memcpy(s->id, s->next_id, sizeof(s->id));
     if (s->is_too_long)
         s->n_skipped++;
     else if (s->has_data)
@@ -66,6 +68,15 @@ static void set_name(struct sse *s, const char *value, size_t n)
     s->name[n] = '\0';
 }
 
+static void set_id(struct sse *s, const char *value, size_t n)
+{
+    if (n > SSE_ID_BYTES_MAX || memchr(value, '\0', n) != NULL)
+        return;
+    memcpy(s->next_id, value, n);
+    s->next_id[n] = '\0';
+    s->has_id = true;
+}
+
 static bool is_field(const char *name, const char *line, size_t n)
 {
     return strlen(name) == n && memcmp(name, line, n) == 0;
@@ -85,6 +96,8 @@ static bool end_line(struct sse *s)
         add_data(s, value, (size_t)(end - value));
     else if (is_field("event", line, n))
         set_name(s, value, (size_t)(end - value));
+    else if (is_field("id", line, n))
+        set_id(s, value, (size_t)(end - value));
     strbuf_clear(&s->line);
     return true;
 }
