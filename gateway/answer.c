@@ -4,7 +4,7 @@
  * http.c's alone.
  *
  * Errors have two dialects, told by the path: Coder's {message, detail, validations}, and below
- * /api/stint/v1 problem details (RFC 9457) {type, title, status, detail, validations}.
+ * /api/stint/v1 problem details (RFC 9457) {type, title, status, detail, request_id, validations}.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -26,6 +26,12 @@ static void finish(struct request *r, int status, const char *type)
     r->type = type;
     r->is_over = true;
     http_answer(r);
+}
+
+void answer_header(struct request *r, const char *name, const char *value)
+{
+    strbuf_add(&r->head, name, strlen(name) + 1);
+    strbuf_add(&r->head, value, strlen(value) + 1);
 }
 
 void answer_json(struct request *r, int status)
@@ -78,20 +84,28 @@ static void put_problem_type(struct strbuf *b, const char *name)
     json_put_text(b, "type", type);
 }
 
+void problem_write(
+    struct strbuf *out, int status, const char *name, const char *title, const char *detail)
+{
+    put_problem_type(out, name);
+    put_sentence(out, "title", title);
+    json_put_int(out, "status", status);
+    put_sentence(out, "detail", detail != NULL && detail[0] != '\0' ? detail : title);
+}
+
 static void open_error(
     struct request *r, int status, const char *name, const char *message, const char *detail)
 {
-    bool is_problem = has_problems(r);
     strbuf_clear(&r->out);
     json_open(&r->out, '{');
-    if (is_problem)
-        put_problem_type(&r->out, name);
-    put_sentence(&r->out, is_problem ? "title" : "message", message);
-    if (is_problem)
-        json_put_int(&r->out, "status", status);
-    bool has_detail = detail != NULL && detail[0] != '\0';
-    if (has_detail || is_problem)
-        put_sentence(&r->out, "detail", has_detail ? detail : message);
+    if (has_problems(r)) {
+        problem_write(&r->out, status, name, message, detail);
+        json_put_text(&r->out, "request_id", r->id);
+        return;
+    }
+    put_sentence(&r->out, "message", message);
+    if (detail != NULL && detail[0] != '\0')
+        put_sentence(&r->out, "detail", detail);
 }
 
 static void close_error(struct request *r, int status)
@@ -128,6 +142,13 @@ void answer_invalid(
     put_sentence(&r->out, "detail", detail);
     json_close(&r->out, '}');
     json_close(&r->out, ']');
+    close_error(r, status);
+}
+
+void answer_problem(
+    struct request *r, int status, const char *name, const char *title, const char *detail)
+{
+    open_error(r, status, name, title, detail);
     close_error(r, status);
 }
 

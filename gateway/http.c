@@ -50,7 +50,7 @@ static void on_closed(struct lws *wsi)
     http_release_body(r);
     if (!r->is_over)
         metric_add(&r->gw->metrics.clients_gone, 1);
-    if (r->is_over || !r->link.is_dispatched)
+    if ((r->is_over && !r->is_kept_back) || !r->link.is_dispatched)
         http_end(r);
 }
 
@@ -95,7 +95,7 @@ static int on_disconnected(struct http *h, struct lws *wsi)
 static int on_writeable(struct http *h, struct lws *wsi)
 {
     struct request *r = lws_get_opaque_user_data(wsi);
-    return r != NULL && r->is_over ? http_write(h, r) : 0;
+    return r != NULL && r->is_over && !r->is_kept_back ? http_write(h, r) : 0;
 }
 
 /* HTTP/2 is declined by forgetting that it was offered, in lws' own copy of the header: its

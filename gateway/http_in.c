@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
 #include "gateway/http_private.h"
 #include "gateway/token.h"
 
-#define TOO_LARGE "Request body too large."
+/* Of If-Match, If-None-Match and Idempotency-Key. */
+#define OWN_HEADER_MAX 511
+#define TOO_LARGE      "Request body too large."
 /* Longer bodies of refused requests are not waited for. */
 #define DROP_BYTES_MAX (64 * 1024 * 1024)
 
@@ -91,6 +94,25 @@ static void read_token(struct request *r, struct lws *wsi)
         snprintf(r->token, sizeof(r->token), "%s", query);
 }
 
+static char *copy_all(struct lws *wsi, enum lws_token_indexes token)
+{
+    char text[OWN_HEADER_MAX + 1];
+    return copy(wsi, token, text, sizeof(text)) ? mem_strdup(text) : NULL;
+}
+
+/* One that is longer than any can be stays too long. */
+static void read_own_headers(struct request *r, struct lws *wsi)
+{
+    static const char key[] = "idempotency-key:";
+    char text[OWN_HEADER_MAX + 1] = "";
+    r->if_match = copy_all(wsi, WSI_TOKEN_HTTP_IF_MATCH);
+    r->if_none_match = copy_all(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
+    if (lws_hdr_custom_length(wsi, key, sizeof(key) - 1) < 0)
+        return;
+    lws_hdr_custom_copy(wsi, text, sizeof(text), key, sizeof(key) - 1);
+    r->idempotency_key = mem_strdup(text);
+}
+
 /* The authority of an Origin header that is not ours: a page of another site used the cookie. */
 static bool is_foreign_page(struct lws *wsi)
 {
@@ -152,10 +174,13 @@ static int dispatch(struct http *h, struct request *r)
 /* Finds the route, or answers. */
 static bool find_route(struct request *r)
 {
+    char allowed[ROUTE_ALLOWED_SIZE];
     switch (route_find(r->method, r->path.s, &r->route, &r->params)) {
     case ROUTE_FOUND:
         break;
     case ROUTE_OTHER_METHOD:
+        route_allowed(r->path.s, allowed);
+        answer_header(r, "allow:", allowed);
         answer_error(r, 405, "Method not allowed.", NULL);
         return false;
     case ROUTE_UNKNOWN:
@@ -165,6 +190,21 @@ static bool find_route(struct request *r)
     for (size_t i = 0; i < r->params.n; i++)
         r->path.s[r->params.v[i].at + r->params.v[i].n] = '\0';
     return true;
+}
+
+/* Programs that use Stint's own routes are told so when what they send is not JSON. */
+static bool is_json(struct request *r)
+{
+    static const char *const types[] = {
+        "application/json", "application/problem+json", "application/merge-patch+json"};
+    size_t n = strcspn(r->content_type, "; \t");
+    bool is_json = n == 0;
+    for (size_t i = 0; i < COUNT(types); i++)
+        is_json |= n == strlen(types[i]) && strncasecmp(r->content_type, types[i], n) == 0;
+    if (!is_json)
+        answer_problem(r, 415, "unsupported-media-type", "The request's body must be JSON.",
+            "Say so with Content-Type: application/json.");
+    return is_json;
 }
 
 static bool is_text(const struct request *r)
@@ -202,6 +242,8 @@ static bool admit_body(struct request *r, int64_t length)
 {
     struct metric *held = &r->gw->metrics.body_bytes;
     size_t max = r->route->body_max;
+    if (r->route->prefixes == PREFIX_STINT && !is_json(r))
+        return false;
     if (length > (int64_t)max) {
         char detail[64];
         snprintf(detail, sizeof(detail), "The limit is %zu bytes.", max);
@@ -247,6 +289,8 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_query(r, wsi);
     read_token(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
+    if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
+        read_own_headers(r, wsi);
     int64_t length = content_length(wsi);
     r->link.has_body = length > 0 && !has(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     /* A client that asks first has not sent its body; a very long one is not worth the wait. */

@@ -24,6 +24,17 @@ static void body_of(const struct request *r, const char **ret_data, size_t *ret_
     *ret_n = r->type == NULL ? 0 : r->blob != NULL ? r->blob->n : r->out.len;
 }
 
+static int put_further(struct request *r, unsigned char **p, unsigned char *end)
+{
+    int bad = 0;
+    for (const char *name = r->head.s, *value; name < r->head.s + r->head.len;
+         name = value + strlen(value) + 1) {
+        value = name + strlen(name) + 1;
+        bad |= put(r->link.wsi, name, value, p, end);
+    }
+    return bad;
+}
+
 /* Nonzero: the head does not fit, which is a bug. */
 static int put_head(struct request *r, size_t n, unsigned char **p, unsigned char *end)
 {
@@ -35,8 +46,10 @@ static int put_head(struct request *r, size_t n, unsigned char **p, unsigned cha
     if (r->status != 204 && r->status != 304)
         bad |= lws_add_http_header_content_length(wsi, n, p, end);
     bad |= put(wsi, "x-coder-build-version:", BUILD_VERSION, p, end);
+    bad |= put(wsi, "x-request-id:", r->id, p, end);
     if (r->cookie != NULL)
         bad |= put(wsi, "set-cookie:", r->cookie, p, end);
+    bad |= put_further(r, p, end);
     if (r->link.must_close)
         bad |= put(wsi, "connection:", "close", p, end);
     bad |= lws_finalize_http_header(wsi, p, end);

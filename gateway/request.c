@@ -7,11 +7,14 @@
  */
 #include "gateway/request.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 #include "gateway/task_cache.h"
 
 #define POOL_MAX       128
@@ -22,6 +25,18 @@ static struct request *pool[POOL_MAX];
 static size_t n_pool;
 
 /* ---- life ---- */
+
+/* A draw from the kernel serves many requests. */
+static void set_id(struct request *r)
+{
+    static uint64_t drawn[64];
+    static size_t n_left;
+    if (n_left == 0) {
+        rng_bytes(drawn, sizeof(drawn));
+        n_left = COUNT(drawn);
+    }
+    snprintf(r->id, sizeof(r->id), "%016" PRIx64, drawn[--n_left]);
+}
 
 struct request *request_new(struct gateway *gw)
 {
@@ -34,8 +49,10 @@ struct request *request_new(struct gateway *gw)
         strbuf_init(&r->query);
         strbuf_init(&r->body);
         strbuf_init(&r->out);
+        strbuf_init(&r->head);
     }
     r->gw = gw;
+    set_id(r);
     metric_add(&gw->metrics.requests, 1);
     metric_add(&gw->metrics.requests_open, 1);
     return r;
@@ -59,6 +76,10 @@ static void release_owned(struct request *r)
 {
     drop_state(r);
     free(r->cookie);
+    free(r->if_match);
+    free(r->if_none_match);
+    free(r->idempotency_key);
+    free(r->idempotency);
     json_decref(r->json);
     task_blob_unref(r->blob);
 }
@@ -67,15 +88,16 @@ void request_free(struct request *r)
 {
     metric_add(&r->gw->metrics.requests_open, -1);
     release_owned(r);
-    struct strbuf path = r->path, query = r->query, body = r->body, out = r->out;
-    recycle(&path), recycle(&query), recycle(&body), recycle(&out);
+    struct strbuf path = r->path, query = r->query, body = r->body, out = r->out, head = r->head;
+    recycle(&path), recycle(&query), recycle(&body), recycle(&out), recycle(&head);
     memset(r, 0, sizeof(*r));
-    r->path = path, r->query = query, r->body = body, r->out = out;
+    r->path = path, r->query = query, r->body = body, r->out = out, r->head = head;
     if (n_pool < POOL_MAX) {
         pool[n_pool++] = r;
         return;
     }
     strbuf_done(&r->path), strbuf_done(&r->query), strbuf_done(&r->body), strbuf_done(&r->out);
+    strbuf_done(&r->head);
     free(r);
 }
 

@@ -61,8 +61,10 @@ struct http_link {
 struct request {
     struct gateway *gw;
     const struct route *route;
+    char id[17]; /* what the answer calls it: X-Request-Id, and request_id of problems */
     enum http_method method;
     bool is_head, token_in_cookie, is_over; /* is_over: answered */
+    bool is_kept_back;                      /* answered, but not said before it is stored */
     struct principal who;
     struct strbuf path; /* cut into segments by NULs once the route is known */
     struct route_params params;
@@ -70,6 +72,9 @@ struct request {
     struct strbuf body;
     char token[REQUEST_TOKEN_MAX];
     char content_type[96];
+    /* Headers of Stint's own routes; NULL: not given. */
+    char *if_match, *if_none_match, *idempotency_key;
+    struct idempotency *idempotency; /* whose answer is kept for its key */
 
     /* The answer. */
     int status;
@@ -77,6 +82,7 @@ struct request {
     struct strbuf out;
     struct task_blob *blob; /* instead of out */
     char *cookie;           /* Set-Cookie, NULL: none */
+    struct strbuf head;     /* answer_header() */
 
     /* The handler's own: freed with the request. */
     void *state;
@@ -157,6 +163,9 @@ bool find_may_see(struct request *r, const struct db_result *task);
 
 /* ---- answering ---- */
 
+/* A further header of the answer to come; `name` is in lower case and ends with a colon. */
+void answer_header(struct request *r, const char *name, const char *value);
+
 /* r->out as JSON; a line end is added. */
 void answer_json(struct request *r, int status);
 void answer_empty(struct request *r, int status);
@@ -171,6 +180,12 @@ void answer_errorf(struct request *r, int status, const char *detail, const char
 /* With one entry in `validations`. */
 void answer_invalid(
     struct request *r, int status, const char *message, const char *field, const char *detail);
+/* A problem with a type of its own: urn:stint:problem:<name>.  For Stint's own routes. */
+void answer_problem(
+    struct request *r, int status, const char *name, const char *title, const char *detail);
+/* The members of a problem, without its braces; `name` and `detail` may be NULL. */
+void problem_write(
+    struct strbuf *out, int status, const char *name, const char *title, const char *detail);
 /* 404 in Coder's words: it does not exist, or is none of your business. */
 void answer_not_found(struct request *r);
 /* 403 in Coder's words. */

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
@@ -102,4 +103,21 @@ enum route_found route_find(enum http_method method, const char *path,
         }
     }
     return found;
+}
+
+void route_allowed(const char *path, char ret_methods[static ROUTE_ALLOWED_SIZE])
+{
+    static const char *const names[] = {[METHOD_GET] = "GET, HEAD",
+        [METHOD_POST] = "POST",
+        [METHOD_PUT] = "PUT",
+        [METHOD_PATCH] = "PATCH",
+        [METHOD_DELETE] = "DELETE"};
+    const struct route *route;
+    struct route_params params;
+    size_t n = 0;
+    ret_methods[0] = '\0';
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (route_find((enum http_method)i, path, &route, &params) == ROUTE_FOUND)
+            n += (size_t)snprintf(
+                ret_methods + n, ROUTE_ALLOWED_SIZE - n, "%s%s", n > 0 ? ", " : "", names[i]);
 }

@@ -56,6 +56,10 @@ enum route_prefix route_prefix_of(const char *path, size_t *ret_skip);
 enum route_found route_find(enum http_method method, const char *path,
     const struct route **ret_route, struct route_params *ret_params);
 
+/* The methods that `path` has, as a header names them: "GET, HEAD, POST". */
+#define ROUTE_ALLOWED_SIZE 48
+void route_allowed(const char *path, char ret_methods[static ROUTE_ALLOWED_SIZE]);
+
 #define ROUTE(method, prefixes, pattern, auth, limit, handler) void handler(struct request *r);
 #include "gateway/route.def"
 
