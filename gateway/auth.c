@@ -100,29 +100,10 @@ static void refuse(struct request *r, const char *detail)
     answer_error(r, 401, SIGNED_OUT, detail);
 }
 
-unsigned auth_roles_parse(const char *names)
-{
-    static const struct {
-        const char *name;
-        enum role role;
-    } roles[] = {
-        {"owner",          ROLE_OWNER         },
-        {"template-admin", ROLE_TEMPLATE_ADMIN},
-        {"auditor",        ROLE_AUDITOR       },
-    };
-    unsigned set = 0;
-    for (size_t n; *names != '\0'; names += n + (names[n] == ',')) {
-        n = strcspn(names, ",");
-        for (size_t i = 0; i < COUNT(roles); i++)
-            if (strlen(roles[i].name) == n && memcmp(names, roles[i].name, n) == 0)
-                set |= roles[i].role;
-    }
-    return set;
-}
-
 static void admit(struct request *r, request_fn then)
 {
-    if (r->route->auth == AUTH_OWNER && (r->who.roles & ROLE_OWNER) == 0)
+    if ((r->route->auth == AUTH_OWNER && (r->who.roles & ROLE_OWNER) == 0) ||
+        !rights_scope_allows(r->who.scope, r->route))
         answer_forbidden(r);
     else
         then(r);
@@ -143,7 +124,7 @@ static void on_key(struct request *r, const struct db_result *const *results)
     }
     r->who.id = db_uuid(row, 0, 1);
     snprintf(r->who.username, sizeof(r->who.username), "%s", db_text(row, 0, 2));
-    r->who.roles = auth_roles_parse(db_text(row, 0, 3));
+    r->who.roles = rights_roles_parse(db_text(row, 0, 3));
     memcpy(r->who.key_id, t.id, sizeof(r->who.key_id));
     remember(r->gw->auth, &r->who, hash);
     admit(r, r->then);

@@ -23,9 +23,6 @@ bool auth_check_form(struct request *r);
 void auth_check(struct request *r, request_fn then);
 void auth_forget(struct auth *a, const char *key_id);
 
-/* Role names, comma-separated, as SQL gives them. */
-unsigned auth_roles_parse(const char *names);
-
 #define PASSWORD_HASH_SIZE 128
 typedef void (*password_fn)(struct request *r, bool ok, const char *hash);
 /* Both on threads of their own.  NULL in `hash` takes as long as a real one and fails. */

@@ -64,7 +64,7 @@ static const char *mimetype_of(const char *content_type)
 void file_create(struct request *r)
 {
     const char *mimetype = mimetype_of(r->content_type);
-    if ((r->who.roles & (ROLE_OWNER | ROLE_TEMPLATE_ADMIN)) == 0) {
+    if (!rights_may(&r->who, OBJECT_TEMPLATE, ACTION_UPDATE, NULL)) {
         answer_forbidden(r);
         return;
     }

@@ -35,7 +35,7 @@ void find_user(struct request *r, user_found_fn then)
         then(r, &self, r->who.username);
         return;
     }
-    if ((r->who.roles & ROLE_OWNER) == 0) {
+    if (!rights_may(&r->who, OBJECT_USER, rights_action_of(r), NULL)) {
         answer_not_found(r);
         return;
     }

@@ -185,5 +185,5 @@ bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t 
 
 bool request_may_touch(const struct request *r, const struct uuid *owner)
 {
-    return (r->who.roles & ROLE_OWNER) != 0 || uuid_eq(&r->who.id, owner);
+    return rights_may(&r->who, OBJECT_TASK, rights_action_of(r), owner);
 }

@@ -18,14 +18,14 @@
 #include "core/base/strbuf.h"
 #include "gateway/chunked.h"
 #include "gateway/gateway.h"
+#include "gateway/rights.h"
 #include "gateway/route.h"
-
-enum role { ROLE_OWNER = 1 << 0, ROLE_TEMPLATE_ADMIN = 1 << 1, ROLE_AUDITOR = 1 << 2 };
 
 /* Who asks: a person, or an agent. */
 struct principal {
     struct uuid id;
     unsigned roles; /* enum role */
+    enum key_scope scope;
     char username[33];
     char key_id[11];
     /* Agents: what they work for. */
@@ -129,7 +129,8 @@ bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t 
 /* A prompt or message within its limit?  False: a 413 has been answered. */
 bool task_check_prompt(struct request *r, const char *prompt);
 
-/* May this principal see and change what belongs to `owner`? */
+/* May this principal do with a task of `owner` what this request is about: see it (GET), or change
+ * it? */
 bool request_may_touch(const struct request *r, const struct uuid *owner);
 
 /* ---- asking ---- */

@@ -210,7 +210,7 @@ static void list_by_owner(struct request *r, const char *owner)
         list_of(r, &id);
         return;
     }
-    if ((r->who.roles & ROLE_OWNER) == 0) {
+    if (!rights_may(&r->who, OBJECT_TASK, ACTION_READ, NULL)) {
         unknown_owner(r, owner);
         return;
     }
@@ -269,5 +269,5 @@ void task_list(struct request *r)
     if (owner != NULL)
         list_by_owner(r, owner);
     else
-        list_of(r, (r->who.roles & ROLE_OWNER) != 0 ? &everybody : &r->who.id);
+        list_of(r, rights_may(&r->who, OBJECT_TASK, ACTION_READ, NULL) ? &everybody : &r->who.id);
 }

@@ -22,7 +22,7 @@
 
 bool template_may_write(struct request *r)
 {
-    if ((r->who.roles & (ROLE_OWNER | ROLE_TEMPLATE_ADMIN)) != 0)
+    if (rights_may(&r->who, OBJECT_TEMPLATE, ACTION_UPDATE, NULL))
         return true;
     answer_forbidden(r);
     return false;
