@@ -38,17 +38,29 @@ struct agent_row {
     struct agent_seen seen;
 };
 
+/* The newest statement of an app about its work; texts are borrowed.  state "": none. */
+struct app_said {
+    struct uuid id, agent_id, app_id, workspace_id;
+    const char *state, *message, *uri;
+    int64_t at;
+};
+/* Coder's WorkspaceAppStatus. */
+void app_said_write(const struct app_said *s, struct strbuf *out);
+
 /* What is shown beside the agent itself; each may be NULL. */
 struct agent_parts {
     const struct db_result *apps, *metadata, *sources;
+    const struct app_said *said; /* of one of the apps, or of none of them */
 };
 
 /* Coder's WorkspaceAgent. */
 void agent_write(const struct agent_row *a, const struct agent_parts *parts, struct strbuf *out);
 /* "health": {"healthy": …, "reason": …} */
 void agent_write_health(const char *connection, const char *lifecycle, struct strbuf *out);
-/* "apps": […] of rows of app_list, as Coder's WorkspaceApp. */
-void agent_write_apps(const struct db_result *apps, struct strbuf *out);
+/* "apps": […] of the rows of app_list that are this agent's (NULL: of all), as Coder's
+ * WorkspaceApp. */
+void agent_write_apps(const struct uuid *agent_id, const struct db_result *apps,
+    const struct app_said *said, struct strbuf *out);
 /* "metadata": [{"key", "value", "error", "collected_at"}] of rows of agent_metadata_list. */
 void agent_write_metadata(const struct db_result *metadata, struct strbuf *out);
 

@@ -66,33 +66,60 @@ static void put_empty(struct strbuf *out, const char *key, const char *brackets)
     json_key(out, key), json_open(out, brackets[0]), json_close(out, brackets[1]);
 }
 
-/* The columns of app_list: id, slug, display_name, icon, url, health, is_task_app. */
-static void write_app(const struct db_result *p, size_t i, struct strbuf *out)
+void app_said_write(const struct app_said *s, struct strbuf *out)
 {
-    struct uuid id = db_uuid(p, i, 0);
     json_open(out, '{');
-    json_put_uuid(out, "id", &id);
-    json_put_text_if(out, "url", db_text(p, i, 4));
-    json_put_bool(out, "external", false);
-    json_put_text(out, "slug", db_text(p, i, 1));
-    json_put_text(out, "display_name", db_text(p, i, 2));
-    json_put_text_if(out, "icon", db_text(p, i, 3));
-    json_put_bool(out, "subdomain", false);
-    json_put_text(out, "sharing_level", "owner");
-    json_put_text(out, "health", db_text(p, i, 5));
-    json_put_bool(out, "hidden", false);
-    json_put_text(out, "open_in", "slim-window");
-    put_empty(out, "statuses", "[]");
-    json_put_bool(out, "is_task_app", db_bool(p, i, 6));
+    json_put_uuid(out, "id", &s->id);
+    json_put_time(out, "created_at", s->at);
+    json_put_uuid(out, "workspace_id", &s->workspace_id);
+    json_put_uuid(out, "agent_id", &s->agent_id);
+    json_put_uuid(out, "app_id", &s->app_id);
+    json_put_text(out, "state", s->state);
+    json_put_text(out, "message", s->message);
+    json_put_text(out, "uri", s->uri);
+    json_put_text(out, "icon", "");
+    json_put_bool(out, "needs_user_attention", false);
     json_close(out, '}');
 }
 
-void agent_write_apps(const struct db_result *apps, struct strbuf *out)
+/* The columns of app_list: id, slug, display_name, icon, url, health, is_task_app, agent. */
+enum app_column { APP_ID, SLUG, DISPLAY_NAME, ICON, URL, HEALTH, IS_TASK_APP, AGENT_ID };
+
+static void write_app(
+    const struct db_result *p, size_t i, const struct app_said *said, struct strbuf *out)
+{
+    struct uuid id = db_uuid(p, i, APP_ID);
+    json_open(out, '{');
+    json_put_uuid(out, "id", &id);
+    json_put_text_if(out, "url", db_text(p, i, URL));
+    json_put_bool(out, "external", false);
+    json_put_text(out, "slug", db_text(p, i, SLUG));
+    json_put_text(out, "display_name", db_text(p, i, DISPLAY_NAME));
+    json_put_text_if(out, "icon", db_text(p, i, ICON));
+    json_put_bool(out, "subdomain", false);
+    json_put_text(out, "sharing_level", "owner");
+    json_put_text(out, "health", db_text(p, i, HEALTH));
+    json_put_bool(out, "hidden", false);
+    json_put_text(out, "open_in", "slim-window");
+    json_key(out, "statuses");
+    json_open(out, '[');
+    if (said != NULL && said->state[0] != '\0' && uuid_eq(&said->app_id, &id))
+        app_said_write(said, out);
+    json_close(out, ']');
+    json_put_bool(out, "is_task_app", db_bool(p, i, IS_TASK_APP));
+    json_close(out, '}');
+}
+
+void agent_write_apps(const struct uuid *agent_id, const struct db_result *apps,
+    const struct app_said *said, struct strbuf *out)
 {
     json_key(out, "apps");
     json_open(out, '[');
-    for (size_t i = 0; apps != NULL && i < db_rows(apps); i++)
-        write_app(apps, i, out);
+    for (size_t i = 0; apps != NULL && i < db_rows(apps); i++) {
+        struct uuid of = db_uuid(apps, i, AGENT_ID);
+        if (agent_id == NULL || uuid_eq(&of, agent_id))
+            write_app(apps, i, said, out);
+    }
     json_close(out, ']');
 }
 
@@ -154,7 +181,7 @@ void agent_write(const struct agent_row *a, const struct agent_parts *parts, str
     json_put_text(out, "operating_system", "linux");
     json_put_text(out, "version", "");
     json_put_text(out, "api_version", "");
-    agent_write_apps(parts->apps, out);
+    agent_write_apps(&a->id, parts->apps, parts->said, out);
     json_put_int(out, "connection_timeout_seconds", AGENT_CONNECT_SECONDS_MAX);
     json_put_text(out, "troubleshooting_url", "");
     put_empty(out, "subsystems", "[]");

@@ -162,7 +162,7 @@ void agent_logs(struct request *r)
 static void on_parts(struct request *r, const struct db_result *const *results)
 {
     struct strbuf *out = &r->out;
-    agent_write_apps(results[0], out);
+    agent_write_apps(NULL, results[0], NULL, out);
     agent_write_metadata(results[1], out);
     json_key(out, "logs");
     json_open(out, '[');

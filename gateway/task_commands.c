@@ -54,7 +54,7 @@ static void on_done(struct request *r, const Stint__V1__Envelope *reply)
     } else {
         if (wire_get_uuid(&done->build_id, &said) && !uuid_is_nil(&said))
             build_id = said;
-        build_answer_made(r, &build_id);
+        build_answer_made(r, &build_id, true);
     }
 }
 

@@ -41,18 +41,19 @@ WHERE a.id = $1::uuid;
 -- name: app_list :many
 -- $1 agent_id uuid
 -- The task's own app first.
-SELECT id, slug, display_name, icon, url, health::text, is_task_app
+SELECT id, slug, display_name, icon, url, health::text, is_task_app, agent_id
 FROM apps
 WHERE agent_id = $1::uuid
 ORDER BY is_task_app DESC, slug;
 
--- name: app_list_of_build :many
--- $1 id uuid (of a build) or NULL, $2 workspace_id uuid (its latest build)
-SELECT p.id, p.slug, p.display_name, p.icon, p.url, p.health::text, p.is_task_app
-FROM builds b
+-- name: app_list_of_builds :many
+-- $1 ids uuid[], $2 workspace_id uuid, $3 owner_id uuid, $4 workspace_name text, $5 number integer
+-- Those of the builds that build_read gives.
+SELECT p.id, p.slug, p.display_name, p.icon, p.url, p.health::text, p.is_task_app, p.agent_id
+FROM builds_meant($1::uuid[], $2::uuid, $3::uuid, $4::text, $5::integer) AS want
+JOIN builds b ON b.id = want.id
 JOIN apps p ON p.agent_id = b.agent_id
-WHERE b.id = coalesce($1::uuid, (SELECT latest_build_id FROM workspaces WHERE id = $2::uuid))
-ORDER BY p.is_task_app DESC, p.slug;
+ORDER BY want.place, p.is_task_app DESC, p.slug;
 
 -- name: agent_metadata_list :many
 -- $1 agent_id uuid
