@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workspaces and builds as Coder's clients read them: every field, from every side."""
+
+import pytest
+
+from lib.api import message_of
+
+CLUSTER = dict(workers=1)
+
+JOB = {"id", "created_at", "status", "file_id", "tags", "queue_position", "queue_size",
+       "organization_id", "initiator_id", "input", "type", "metadata", "logs_overflowed"}
+BUILD = {"id", "created_at", "updated_at", "workspace_id", "workspace_name", "workspace_owner_id",
+         "workspace_owner_name", "template_version_id", "template_version_name", "build_number",
+         "transition", "initiator_id", "initiator_name", "job", "reason", "resources", "deadline",
+         "max_deadline", "status", "daily_cost", "template_version_preset_id", "has_ai_task",
+         "has_external_agent"}
+WORKSPACE = {"id", "created_at", "updated_at", "owner_id", "owner_name", "owner_avatar_url",
+             "organization_id", "organization_name", "template_id", "template_name",
+             "template_display_name", "template_icon", "template_active_version_id",
+             "template_allow_user_cancel_workspace_jobs", "template_require_active_version",
+             "template_use_classic_parameter_flow", "latest_build", "latest_app_status",
+             "outdated", "name", "autostart_schedule", "ttl_ms", "last_used_at", "deleting_at",
+             "dormant_at", "health", "automatic_updates", "allow_renames", "favorite",
+             "next_start_at", "is_prebuild", "task_id", "shared_with"}
+
+
+@pytest.fixture(scope="module")
+def task(cluster):
+    api = cluster.api()
+    return api.wait_complete(api.create(cluster.shell, "echo seen", name="seen"))
+
+
+def test_a_workspace_from_every_side(cluster, api, task):
+    """Goal: by id and by owner and name it is the same object, with all its fields."""
+    by_id = api.get(f"/workspaces/{task['workspace_id']}", expect=200).json()
+    assert set(by_id) == WORKSPACE
+    assert set(by_id["latest_build"]) == BUILD
+    assert JOB <= set(by_id["latest_build"]["job"])
+    assert by_id["latest_build"]["job"]["tags"] == {"owner": "", "scope": "organization"}
+    assert by_id["task_id"] == task["id"] and by_id["health"]["healthy"] is True
+    for user in ("me", "admin", "ADMIN", task["owner_id"]):
+        for name in ("seen", "SEEN"):
+            assert api.get(f"/users/{user}/workspace/{name}", expect=200).json() == by_id
+    message_of(api.get("/users/me/workspace/unseen", expect=404))
+    message_of(api.get("/users/nobody/workspace/seen", expect=404))
+
+
+def test_what_the_app_said_last(api, task):
+    """Goal: latest_app_status is the newest report, and stands with its app too."""
+    workspace = api.get(f"/workspaces/{task['workspace_id']}", expect=200).json()
+    said = workspace["latest_app_status"]
+    assert set(said) == {"id", "created_at", "workspace_id", "agent_id", "app_id", "state",
+                         "message", "uri", "icon", "needs_user_attention"}
+    assert said["state"] == "complete" and said["workspace_id"] == workspace["id"]
+    agent = workspace["latest_build"]["resources"][0]["agents"][0]
+    assert said["agent_id"] == agent["id"]
+    app = next(a for a in agent["apps"] if a["id"] == said["app_id"])
+    assert app["statuses"] == [said]
+
+
+def test_builds_by_number_and_their_parts(api, task):
+    """Goal: a build by its number; its resources, parameters; its state is nobody's."""
+    workspace = api.get(f"/workspaces/{task['workspace_id']}", expect=200).json()
+    first = api.get("/users/me/workspace/seen/builds/1", expect=200).json()
+    assert first == workspace["latest_build"]
+    message_of(api.get("/users/me/workspace/seen/builds/99", expect=404))
+    for bad in ("0", "-1", "x", "1x", "99999999999999999999"):
+        said = message_of(api.get(f"/users/me/workspace/seen/builds/{bad}", expect=400))
+        assert said.startswith("Failed to parse build number as integer")
+    build = f"/workspacebuilds/{first['id']}"
+    assert api.get(build + "/resources", expect=200).json() == first["resources"]
+    assert api.get(build + "/parameters", expect=200).json() == []
+    assert message_of(api.get(build + "/state", expect=403)) == "Forbidden."
+    for part in ("", "/resources", "/parameters", "/state"):
+        api.get(f"/workspacebuilds/{task['id']}{part}", expect=404)
+
+
+def test_others_see_nothing(cluster, task):
+    """Goal: for another member all of it is 404."""
+    other = cluster.api("bob")
+    workspace = cluster.api().get(f"/workspaces/{task['workspace_id']}", expect=200).json()
+    build = workspace["latest_build"]["id"]
+    for path in (f"/workspaces/{task['workspace_id']}", "/users/admin/workspace/seen",
+                 "/users/admin/workspace/seen/builds/1", f"/workspacebuilds/{build}",
+                 f"/workspacebuilds/{build}/resources", f"/workspacebuilds/{build}/parameters",
+                 f"/workspacebuilds/{build}/state"):
+        other.get(path, expect=404)
