@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/map.h"
 #include "core/base/mem.h"
+#include "gateway/rate.h"
 
 #define GOOD_MS  5000
 #define KEYS_MAX 10000
@@ -105,7 +106,7 @@ static void admit(struct request *r, request_fn then)
     if ((r->route->auth == AUTH_OWNER && (r->who.roles & ROLE_OWNER) == 0) ||
         !rights_scope_allows(r->who.scope, r->route))
         answer_forbidden(r);
-    else
+    else if (rate_admit(r))
         then(r);
 }
 
@@ -119,6 +120,7 @@ static void on_key(struct request *r, const struct db_result *const *results)
     size_t n = 0;
     const void *stored = db_rows(row) == 1 ? db_bytes(row, 0, 0, &n) : NULL;
     if (stored == NULL || n != sizeof(hash) || sodium_memcmp(stored, hash, sizeof(hash)) != 0) {
+        rate_strike(r);
         refuse(r, "API key is invalid.");
         return;
     }
@@ -142,6 +144,8 @@ static void check_person(struct request *r, request_fn then)
         admit(r, then);
         return;
     }
+    if (!rate_admit_stranger(r))
+        return;
     metric_add(&r->gw->metrics.key_lookups, 1);
     r->then = then;
     struct db_batch *b = db_batch_new();
@@ -156,6 +160,7 @@ static void on_agent(struct request *r, const struct db_result *const *results)
 {
     const struct db_result *row = results[0];
     if (db_rows(row) == 0) {
+        rate_strike(r);
         answer_error(r, 401, "Workspace agent not authorized.",
             "The agent cannot authenticate until the workspace provision job has been completed. "
             "If "
@@ -165,13 +170,16 @@ static void on_agent(struct request *r, const struct db_result *const *results)
     r->who.id = db_uuid(row, 0, 0);
     r->who.task_id = db_uuid(row, 0, 1);
     r->who.workspace_id = db_uuid(row, 0, 2);
-    r->then(r);
+    if (rate_admit(r))
+        r->then(r);
 }
 
 static void check_agent(struct request *r, request_fn then)
 {
     struct uuid token;
     uuid_parse(r->token, &token);
+    if (!rate_admit_stranger(r))
+        return;
     r->then = then;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_AGENT_BY_TOKEN);
@@ -209,10 +217,10 @@ bool auth_check_form(struct request *r)
 
 void auth_check(struct request *r, request_fn then)
 {
-    if (r->route->auth == AUTH_NONE)
-        then(r);
-    else if (r->route->auth == AUTH_AGENT)
+    if (r->route->auth == AUTH_AGENT)
         check_agent(r, then);
-    else
+    else if (r->route->auth != AUTH_NONE)
         check_person(r, then);
+    else if (rate_admit(r))
+        then(r);
 }

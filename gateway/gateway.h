@@ -15,6 +15,7 @@
 #include "core/db/db.h"
 #include "core/kv/kv.h"
 #include "core/loop/loop.h"
+#include "gateway/address.h"
 
 /* What Coder's clients are told; they compare the first two numbers with their own. */
 #define BUILD_VERSION "v2.34.2+stint." STINT_VERSION
@@ -26,9 +27,15 @@ struct gateway_conf {
     char *database_url;
     char *log_format;
     char *log_level;
+    int64_t login_failures_max;
     int64_t port;
+    int64_t rate_limit_api;
+    int64_t rate_limit_files;
+    int64_t rate_limit_login;
+    int64_t rate_limits;
     char *redis_url;
     char *scheduler_url;
+    char *trusted_proxies;
 };
 
 struct gateway_metrics {
@@ -61,6 +68,12 @@ struct gateway {
     /* Lists that are being read (tasks.c). */
     struct list lists;
     struct kv *kv;
+    /* What all gateways count together (rate.c, attempt.c); `kv` listens and can do nothing else.
+     */
+    struct kv *counts;
+    struct rates *rates;
+    struct attempts *attempts;
+    struct address_nets trusted;
     struct bus_client *bus;
     struct auth *auth;
     struct task_cache *cache;

@@ -124,6 +124,26 @@ static bool is_foreign_page(struct lws *wsi)
            strcasecmp(authority + 3, host) != 0;
 }
 
+static void read_client(struct request *r, struct lws *wsi)
+{
+    char forwarded[4096];
+    struct address peer = address_of_peer(lws_get_socket_fd(wsi));
+    bool has = copy(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded));
+    r->client = address_of_client(&r->gw->trusted, &peer, has ? forwarded : NULL);
+}
+
+/* Coder's, true as Go's strconv.ParseBool() has it. */
+static void read_bypass(struct request *r, struct lws *wsi)
+{
+    static const char header[] = "x-coder-bypass-ratelimit:";
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+    char text[8];
+    if (lws_hdr_custom_copy(wsi, text, sizeof(text), header, sizeof(header) - 1) <= 0)
+        return;
+    for (size_t i = 0; i < COUNT(yes); i++)
+        r->wants_bypass |= strcmp(text, yes[i]) == 0;
+}
+
 /* -1: none given, -2: not a number, or two of them. */
 static int64_t content_length(struct lws *wsi)
 {
@@ -288,6 +308,8 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_method(r, wsi);
     read_query(r, wsi);
     read_token(r, wsi);
+    read_client(r, wsi);
+    read_bypass(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
         read_own_headers(r, wsi);

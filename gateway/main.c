@@ -15,11 +15,13 @@
 #include "core/base/conf.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "gateway/attempt.h"
 #include "gateway/auth.h"
 #include "gateway/gateway.h"
 #include "gateway/http.h"
 #include "gateway/organization.h"
 #include "gateway/queue.h"
+#include "gateway/rate.h"
 #include "gateway/task_cache.h"
 
 #define DRAIN_MS 5000
@@ -138,6 +140,16 @@ static void set_access_url(struct gateway *gw)
         gw->conf.access_url = mem_strdup(url);
 }
 
+static enum err read_proxies(struct gateway *gw, struct errctx *ctx)
+{
+    if (address_nets_parse(gw->conf.trusted_proxies, &gw->trusted))
+        return ERR_OK;
+    return err_set(ctx, ERR_CONFIG,
+        "--trusted-proxies \"%s\" is no list of up to %d addresses and networks, such as "
+        "\"10.0.0.0/8, ::1\"",
+        gw->conf.trusted_proxies, ADDRESS_NETS_MAX);
+}
+
 static enum err open_all(struct gateway *gw, struct errctx *ctx)
 {
     gw->auth = auth_new();
@@ -152,6 +164,9 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->db = db_new(gw->loop, gw->conf.database_url, "stint-gateway", on_db_state, gw);
     gw->db_bulk = db_new(gw->loop, gw->conf.database_url, "stint-gateway bulk", on_bulk_state, gw);
     gw->kv = kv_new(gw->loop, gw->conf.redis_url, on_kv_state, gw);
+    gw->counts = kv_new(gw->loop, gw->conf.redis_url, NULL, NULL);
+    gw->rates = rates_new(gw);
+    gw->attempts = attempts_new();
     kv_subscribe(gw->kv, "stint:changed", on_changed, gw);
     e = http_listen(gw, &gw->http, ctx);
     if (e == ERR_OK)
@@ -204,6 +219,9 @@ static void close_all(struct gateway *gw)
     db_free(gw->db);
     db_free(gw->db_bulk);
     kv_free(gw->kv);
+    kv_free(gw->counts);
+    rates_free(gw->rates);
+    attempts_free(gw->attempts);
     bus_client_free(gw->bus);
     queue_free(gw->queue);
     task_cache_free(gw->cache);
@@ -243,6 +261,8 @@ int main(int argc, char **argv)
         e = err_set(&ctx, ERR_USAGE, "\"%s\" is no command of stint-gateway; try --help", argv[1]);
     if (e == ERR_OK)
         e = set_logging(&gw.conf, &ctx);
+    if (e == ERR_OK)
+        e = read_proxies(&gw, &ctx);
     if (e == ERR_OK && sodium_init() < 0)
         e = err_set(&ctx, ERR_UNAVAILABLE, "libsodium cannot be initialised");
     init_metrics(&gw.metrics);

@@ -54,6 +54,8 @@ static void start(
     struct request *r, const char *password, const char *hash, loop_fn work, password_fn done)
 {
     if (n_waiting == WAITING_MAX) {
+        metric_add(&r->gw->metrics.logins_full, 1);
+        answer_header(r, "retry-after:", "1");
         answer_error(r, 503, "Too many logins at once.", "Try again in a moment.");
         return;
     }

@@ -72,6 +72,8 @@ struct request {
     struct strbuf body;
     char token[REQUEST_TOKEN_MAX];
     char content_type[96];
+    struct address client; /* whom the request is from */
+    bool wants_bypass;     /* of the limits per minute */
     /* Headers of Stint's own routes; NULL: not given. */
     char *if_match, *if_none_match, *idempotency_key;
     struct idempotency *idempotency; /* whose answer is kept for its key */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "gateway/attempt.h"
 #include "gateway/auth.h"
 #include "gateway/json_out.h"
 
@@ -60,8 +61,8 @@ static void make_key(struct request *r, const struct uuid *user_id, bool is_sess
 /* ---- POST /users/login ---- */
 
 struct login {
-    const char *password; /* borrowed from r->json */
-    struct uuid user_id;  /* nil: nobody has that address */
+    const char *email, *password; /* borrowed from r->json */
+    struct uuid user_id;          /* nil: nobody has that address */
     bool is_active;
 };
 
@@ -69,6 +70,8 @@ static void on_verified(struct request *r, bool ok, const char *hash)
 {
     (void)hash;
     const struct login *l = r->state;
+    if (ok)
+        attempt_succeeded(r, l->email);
     if (!ok)
         answer_error(r, 401, WRONG_LOGIN, NULL);
     else if (!l->is_active)
@@ -91,17 +94,21 @@ static void on_email(struct request *r, const struct db_result *const *results)
     password_verify(r, l->password, hash, on_verified);
 }
 
-void user_login(struct request *r)
+static void find_account(struct request *r)
 {
-    const char *email;
-    struct login *l = request_state(r, sizeof(*l), NULL);
-    if (request_json(r) == NULL || !request_text(r, "email", &email) ||
-        !request_text(r, "password", &l->password))
-        return;
+    const struct login *l = r->state;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_USER_BY_EMAIL);
-    db_add_text(b, email);
+    db_add_text(b, l->email);
     ask_db(r, b, on_email);
+}
+
+void user_login(struct request *r)
+{
+    struct login *l = request_state(r, sizeof(*l), NULL);
+    if (request_json(r) != NULL && request_text(r, "email", &l->email) &&
+        request_text(r, "password", &l->password))
+        attempt_begin(r, l->email, find_account);
 }
 
 /* ---- POST /users/{user}/keys ---- */

@@ -118,7 +118,7 @@ class Cluster:
                             scheduler_url=",".join(self.bus_urls), redis_url=self.redis.url)
 
     def _gateway(self, i):
-        settings = {"port": 0} | self.settings["gateway"]
+        settings = {"port": 0, "rate_limits": "false"} | self.settings["gateway"]
         return self.process(f"gateway{i}", "stint-gateway", flags(settings),
                             scheduler_url=",".join(self.bus_urls),
                             database_url=self.database_url, redis_url=self.redis.url)
