@@ -24,7 +24,7 @@ static void on_db(void *arg, enum err code, const struct db_result *const *resul
     ask_failed_fn failed = r->on_db_failed;
     r->on_db_failed = NULL;
     if (code == ERR_OK) {
-        r->on_db(r, results);
+        r->on_db(r, results + r->n_before);
         return;
     }
     if (code != ERR_DB_DOWN && code != ERR_CONFLICT)
@@ -80,12 +80,32 @@ void ask_give_up(struct gateway *gw)
     }
 }
 
+/* What changes rows says first who does it: the database writes the audit in the same transaction
+ * (audit_row() in sql/migration). */
+static struct db_batch *with_context(struct request *r, struct db_batch *take_batch)
+{
+    r->n_before = 0;
+    if (r->method == METHOD_GET || !db_batch_writes(take_batch))
+        return take_batch;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_AUDIT_CONTEXT);
+    db_add_uuid(b, &r->who.id);
+    db_add_text(b, r->audit_action != NULL ? r->audit_action : "");
+    db_add_text(b, r->address);
+    db_add_text(b, r->user_agent != NULL ? r->user_agent : "");
+    db_add_text(b, r->id);
+    db_batch_append(b, take_batch);
+    r->n_before = 1;
+    return b;
+}
+
 static void send_batch(struct request *r, struct db *db, struct db_batch *take_batch)
 {
+    struct db_batch *b = with_context(r, take_batch);
     if (db_is_up(db))
-        db_send(db, take_batch, on_db, r);
+        db_send(db, b, on_db, r);
     else
-        wait_for_db(r, take_batch);
+        wait_for_db(r, b);
 }
 
 void ask_db(struct request *r, struct db_batch *take_batch, ask_db_fn done)
@@ -123,8 +143,20 @@ static void on_bus(void *arg, enum err code, const Stint__V1__Envelope *reply)
             "Check that stint-scheduler runs and that scheduler_url names it, then try again.");
 }
 
+Stint__V1__Origin ask_origin(struct request *r)
+{
+    Stint__V1__Origin origin = STINT__V1__ORIGIN__INIT;
+    origin.ip = r->address;
+    origin.request_id = r->id;
+    if (r->user_agent != NULL)
+        origin.user_agent = r->user_agent;
+    return origin;
+}
+
 void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done)
 {
     r->on_bus = done;
+    Stint__V1__Origin origin = ask_origin(r);
+    question->origin = &origin;
     bus_send(r->gw->bus, question, timeout_ms, on_bus, r);
 }

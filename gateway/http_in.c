@@ -17,6 +17,7 @@
 
 /* Of If-Match, If-None-Match and Idempotency-Key. */
 #define OWN_HEADER_MAX 511
+#define USER_AGENT_MAX 256
 #define TOO_LARGE      "Request body too large."
 /* Longer bodies of refused requests are not waited for. */
 #define DROP_BYTES_MAX (64 * 1024 * 1024)
@@ -111,6 +112,20 @@ static void read_own_headers(struct request *r, struct lws *wsi)
         return;
     lws_hdr_custom_copy(wsi, text, sizeof(text), key, sizeof(key) - 1);
     r->idempotency_key = mem_strdup(text);
+}
+
+/* Who asks for a change, for the audit. */
+static void read_origin(struct request *r, struct lws *wsi)
+{
+    char agent[USER_AGENT_MAX + 1];
+    address_format(&r->client, r->address);
+    int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_USER_AGENT);
+    if (n <= 0)
+        return;
+    if (n > USER_AGENT_MAX || !copy(wsi, WSI_TOKEN_HTTP_USER_AGENT, agent, sizeof(agent)))
+        snprintf(agent, sizeof(agent), "(%d bytes)", n);
+    if (text_is_utf8(agent, strlen(agent)))
+        r->user_agent = mem_strdup(agent);
 }
 
 /* The authority of an Origin header that is not ours: a page of another site used the cookie. */
@@ -313,6 +328,8 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
         read_own_headers(r, wsi);
+    if (r->method != METHOD_GET)
+        read_origin(r, wsi);
     int64_t length = content_length(wsi);
     r->link.has_body = length > 0 && !has(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     /* A client that asks first has not sent its body; a very long one is not worth the wait. */

@@ -74,6 +74,10 @@ struct request {
     char content_type[96];
     struct address client; /* whom the request is from */
     bool wants_bypass;     /* of the limits per minute */
+    /* For the audit: `client` and program of what is no GET; NULL: what it looks like. */
+    char address[ADDRESS_TEXT_SIZE];
+    char *user_agent;
+    const char *audit_action;
     /* Headers of Stint's own routes; NULL: not given. */
     char *if_match, *if_none_match, *idempotency_key;
     struct idempotency *idempotency; /* whose answer is kept for its key */
@@ -93,6 +97,7 @@ struct request {
 
     /* The question that is open. */
     ask_db_fn on_db;
+    size_t n_before; /* statements of our own before the handler's */
     ask_failed_fn on_db_failed;
     ask_bus_fn on_bus;
     request_fn then;
@@ -147,6 +152,9 @@ void ask_db_or(
 void ask_bus(struct request *r, Stint__V1__Envelope *question, int64_t timeout_ms, ask_bus_fn done);
 
 #define ASK_BUS_TIMEOUT_MS 10000
+
+/* From where the request comes, for the audit; ask_bus() sends it along.  Borrows from `r`. */
+Stint__V1__Origin ask_origin(struct request *r);
 
 /* The database is back; some questions have waited for it long enough. */
 void ask_db_is_back(struct gateway *gw);

@@ -222,6 +222,8 @@ static void import(struct request *r, const struct db_result *const *results)
     m.provisioner = (char *)(uintptr_t)v->provisioner;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TEMPLATE_IMPORT);
     e.template_import = &m;
+    Stint__V1__Origin origin = ask_origin(r);
+    e.origin = &origin;
     bus_send(r->gw->bus, &e, ASK_BUS_TIMEOUT_MS, on_imported, r);
 }
 

@@ -106,13 +106,13 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
 static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *e)
 {
     const Stint__V1__TaskSend *m = e->task_send;
-    struct uuid task, send;
+    struct uuid task, initiator, send;
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->send_id, &send) ||
-        uuid_is_nil(&send)) {
+        !wire_get_uuid(&m->initiator_id, &initiator) || uuid_is_nil(&send)) {
         MALFORMED(s, bus, "TaskSend lacks an id");
         return;
     }
-    core_task_send(s->core, &task, &send, m->input, open_call(s, bus));
+    core_task_send(s->core, &task, &initiator, &send, m->input, open_call(s, bus));
 }
 
 static void on_message_queue(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -392,6 +392,14 @@ static const struct {
     {STINT__V1__ENVELOPE__BODY_FILE_GET,          on_file_get         },
 };
 
+static void set_origin(struct core *c, const Stint__V1__Origin *m)
+{
+    struct origin o = {0};
+    if (m != NULL)
+        o = (struct origin){m->ip, m->user_agent, m->request_id};
+    core_set_origin(c, &o);
+}
+
 static void on_request(void *arg, struct bus_call *bus, const envelope *request)
 {
     struct serve *s = arg;
@@ -401,7 +409,10 @@ static void on_request(void *arg, struct bus_call *bus, const envelope *request)
     }
     for (size_t i = 0; i < COUNT(handlers); i++) {
         if (handlers[i].body == request->body_case) {
+            set_origin(s->core, request->origin);
             handlers[i].handle(s, bus, request);
+            if (s->core != NULL)
+                core_set_origin(s->core, &(struct origin){0});
             return;
         }
     }

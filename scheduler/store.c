@@ -343,6 +343,11 @@ static void add_audits(struct db_batch *b, const struct effects *e)
     COLUMN(b, DB_UUID, uuid, &e->audits, &row->resource_id);
     COLUMN(b, DB_TEXT, text, &e->audits, row->action);
     COLUMN(b, DB_TEXT, text, &e->audits, row->resource_type);
+    COLUMN(b, DB_TEXT, text, &e->audits, row->target);
+    COLUMN(b, DB_TEXT, text, &e->audits, row->ip);
+    COLUMN(b, DB_TEXT, text, &e->audits, row->user_agent);
+    COLUMN(b, DB_TEXT, text, &e->audits, row->request_id);
+    COLUMN(b, DB_TEXT, text, &e->audits, row->prompt);
 }
 
 /* ---- reads for what will be said ---- */
@@ -595,6 +600,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
         add_jobs(b, e);
     }
     add_workspace_changes(b, e);
+    add_audits(b, e);
     add_task_changes(b, e);
     add_versions(b, e);
     add_version_apps(b, e);
@@ -604,7 +610,6 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_workers(b, e);
     add_statuses(b, e);
     add_logs(b, e);
-    add_audits(b, e);
     sent->at_prompts = add_prompts(b, e);
     sent->at_contents = add_contents(b, e);
     sent->at_agents = add_opened(b, e);

@@ -52,6 +52,10 @@ void db_reset(struct db *db);
 struct db_batch *db_batch_new(void);
 void db_batch_free(struct db_batch *b);
 size_t db_batch_count(const struct db_batch *b);
+/* Does any statement change rows? */
+bool db_batch_writes(const struct db_batch *b);
+/* The statements of `take_tail` follow those of `b`. */
+void db_batch_append(struct db_batch *b, struct db_batch *take_tail);
 
 /* Add one statement; its parameters follow in order ($1, $2, ...) by the db_add_* calls. */
 void db_batch_add(struct db_batch *b, enum sql_id id);

@@ -87,6 +87,42 @@ size_t db_batch_count(const struct db_batch *b)
     return b->n;
 }
 
+bool db_batch_writes(const struct db_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (sql_queries[b->statements[i].id].writes)
+            return true;
+    return false;
+}
+
+static void append_params(struct db_batch *b, const struct db_batch *tail)
+{
+    b->params = grown(b->params, b->n_params, tail->n_params, &b->params_room, sizeof(*b->params));
+    b->bytes = grown(b->bytes, b->n_bytes, tail->n_bytes, &b->bytes_room, 1);
+    for (size_t i = 0; i < tail->n_params; i++) {
+        struct db_param p = tail->params[i];
+        p.offset += b->n_bytes;
+        b->params[b->n_params++] = p;
+    }
+    if (tail->n_bytes > 0)
+        memcpy(b->bytes + b->n_bytes, tail->bytes, tail->n_bytes);
+    b->n_bytes += tail->n_bytes;
+}
+
+void db_batch_append(struct db_batch *b, struct db_batch *take_tail)
+{
+    size_t n_params = b->n_params;
+    append_params(b, take_tail);
+    b->statements = grown(b->statements, b->n, take_tail->n, &b->room, sizeof(*b->statements));
+    for (size_t i = 0; i < take_tail->n; i++) {
+        struct db_statement s = take_tail->statements[i];
+        s.first += n_params;
+        b->statements[b->n++] = s;
+    }
+    take_tail->n_params = 0; /* its arrays are ours now */
+    db_batch_free(take_tail);
+}
+
 void db_batch_add(struct db_batch *b, enum sql_id id)
 {
     b->statements = grown(b->statements, b->n, 1, &b->room, sizeof(*b->statements));

@@ -246,8 +246,8 @@ static enum refusal may_send(const struct task *t)
     return t->agent->session != NULL ? REFUSAL_NONE : REFUSAL_APP_UNREACHABLE;
 }
 
-void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *send_id,
-    const char *content, void *ticket)
+void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *initiator_id,
+    const struct uuid *send_id, const char *content, void *ticket)
 {
     struct task *t = map_get(&c->tasks, task_id);
     struct send *s = map_get(&c->sends, send_id);
@@ -267,6 +267,7 @@ void core_task_send(struct core *c, const struct uuid *task_id, const struct uui
     map_put(&c->sends, send_id, s);
     *vec_push(&t->agent->session->outbox.messages) = (struct agent_message){
         .agent_id = t->agent->id, .send_id = *send_id, .content = mem_strdup(content)};
+    core_audit(c, initiator_id, "send", "task", &t->id);
 }
 
 void send_free(void *send)

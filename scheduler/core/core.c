@@ -174,13 +174,23 @@ void core_reply_task(struct core *c, void *ticket, enum refusal code, const stru
     *vec_push(&c->out->replies) = r;
 }
 
+void core_set_origin(struct core *c, const struct origin *origin)
+{
+    c->origin = *origin;
+}
+
 void core_audit(struct core *c, const struct uuid *actor, const char *action,
     const char *resource_type, const struct uuid *resource)
 {
+    const struct task *t = map_get(&c->tasks, resource);
     *vec_push(&c->out->audits) = (struct row_audit){.actor_id = *actor,
         .resource_id = *resource,
         .action = action,
-        .resource_type = resource_type};
+        .resource_type = resource_type,
+        .target = t != NULL ? effects_strdup(c->out, t->name) : NULL,
+        .ip = effects_strdup(c->out, c->origin.ip),
+        .user_agent = effects_strdup(c->out, c->origin.user_agent),
+        .request_id = effects_strdup(c->out, c->origin.request_id)};
 }
 
 struct owner *core_owner(struct core *c, const struct uuid *id, const char *name)

@@ -50,6 +50,13 @@ void core_tick(struct core *c);
 
 /* ---- requests of gateways ---- */
 
+/* From where a person asks, for the audit. */
+struct origin {
+    const char *ip, *user_agent, *request_id; /* NULL: nowhere, Stint itself */
+};
+/* Of the requests that follow; borrowed until the next call. */
+void core_set_origin(struct core *c, const struct origin *origin);
+
 struct task_create {
     struct uuid task_id, organization_id, owner_id, initiator_id, template_id, version_id, file_id;
     const char *provisioner, *app_slug, *owner_name, *template_name; /* app_slug "": no agent */
@@ -69,8 +76,8 @@ enum task_verb { /* values match Stint__V1__TaskVerb */
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket);
 
-void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *send_id,
-    const char *content, void *ticket);
+void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *initiator_id,
+    const struct uuid *send_id, const char *content, void *ticket);
 
 /* A message that waits until the app can take it; answered when it is kept.  Once is enough. */
 void core_message_queue(struct core *c, const struct uuid *task_id, const struct uuid *initiator_id,

@@ -126,6 +126,8 @@ struct row_log {
 struct row_audit {
     struct uuid actor_id, resource_id;
     const char *action, *resource_type;
+    /* What it is called, from where it was asked for, the prompt it gets.  Each may be NULL. */
+    const char *target, *ip, *user_agent, *request_id, *prompt;
 };
 
 /* ---- said after the commit ---- */

@@ -203,7 +203,8 @@ struct core {
     double start_interval_ms; /* between starts while others waited; moving average */
 
     struct core_counts counts;
-    struct effects *out; /* what gathers */
+    struct origin origin; /* of the request at hand */
+    struct effects *out;  /* what gathers */
 };
 
 /* ---- core.c: small things everybody needs ---- */

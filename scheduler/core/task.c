@@ -296,9 +296,10 @@ static enum refusal do_update_input(struct core *c, struct task *t, const struct
 {
     if (t->job.kind != JOB_STOP || t->job.state != JOB_SUCCEEDED)
         return REFUSAL_NOT_PAUSED;
-    *vec_push(&c->out->tasks) =
-        (struct row_task_change){.id = t->id, .prompt = effects_strdup(c->out, cmd->input)};
+    const char *prompt = effects_strdup(c->out, cmd->input);
+    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .prompt = prompt};
     core_audit(c, cmd->initiator_id, "write", "task", &t->id);
+    c->out->audits.v[c->out->audits.n - 1].prompt = prompt;
     task_mark_changed(c, t);
     return REFUSAL_NONE;
 }

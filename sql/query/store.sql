@@ -182,9 +182,27 @@ FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text
 ON CONFLICT DO NOTHING;
 
 -- name: store_insert_audits :exec
--- $1 actor, $2 resource uuid[]; $3 action, $4 resource type text[]
-INSERT INTO audit_log (actor_id, resource_id, action, resource_type)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]);
+-- $1 actor, $2 resource uuid[]; $3 action, $4 resource type, $5 target, $6 ip, $7 user agent,
+-- $8 request id, $9 new prompt (or NULL) text[]
+-- After new tasks are in and before old ones change, so that both can be shown as they were.
+INSERT INTO audit_log (actor_id, resource_id, action, resource_type, target, ip, user_agent,
+    request_id, before, after)
+SELECT u.actor, u.resource, u.action, u.type, coalesce(u.target, ''), coalesce(u.ip, ''),
+    coalesce(u.user_agent, ''), coalesce(u.request_id, ''),
+    CASE WHEN u.prompt IS NOT NULL THEN (
+        SELECT jsonb_build_object('prompt', left(t.prompt, 1000)) FROM tasks t WHERE t.id = u.resource)
+    END,
+    CASE
+        WHEN u.prompt IS NOT NULL THEN jsonb_build_object('prompt', left(u.prompt, 1000))
+        WHEN u.action = 'create' THEN (
+            SELECT jsonb_build_object('owner_id', t.owner_id, 'name', t.name,
+                'display_name', t.display_name, 'template_version_id', t.template_version_id,
+                'prompt', left(t.prompt, 1000))
+            FROM tasks t WHERE t.id = u.resource)
+    END
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::text[], $9::text[])
+    AS u (actor, resource, action, type, target, ip, user_agent, request_id, prompt);
 
 -- name: store_read_prompts :many
 -- $1 task id uuid[]

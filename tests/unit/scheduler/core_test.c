@@ -329,18 +329,18 @@ static void a_message_reaches_the_worker_that_holds_the_session(void **state)
     stage_open(&s, default_conf());
     struct job_spec j = running_task(&s, 1);
     struct uuid send = id_of(600), w = id_of(1);
-    core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+    core_task_send(s.c, &j.task_id, &j.owner_id, &send, "hello", ticket(5));
     take(&s);
     assert_int_equal(last_refusal(&s), REFUSAL_TASK_INITIALIZING);
     core_agent_said(s.c, &j.agent_id, "idle", "ready");
-    core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+    core_task_send(s.c, &j.task_id, &j.owner_id, &send, "hello", ticket(5));
     take(&s);
     assert_int_equal(last_refusal(&s), REFUSAL_APP_UNREACHABLE);
 
     core_agent_open(s.c, &w, &j.agent_id, &j.agent_token, ticket(6));
     take(&s);
     assert_int_equal(last_refusal(&s), REFUSAL_NONE);
-    core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+    core_task_send(s.c, &j.task_id, &j.owner_id, &send, "hello", ticket(5));
     take(&s);
     assert_int_equal(s.e.replies.n, 0);
     poll(&s, 1, 1);
@@ -375,7 +375,7 @@ static void a_message_is_refused_while_the_app_is_not_well(void **state)
         core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(6));
         take(&s);
         core_agent_health(s.c, &j.agent_id, rows[i].slug, rows[i].health);
-        core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+        core_task_send(s.c, &j.task_id, &j.owner_id, &send, "hello", ticket(5));
         take(&s);
         if (rows[i].refusal == REFUSAL_NONE)
             assert_int_equal(s.e.replies.n, 0); /* on its way */
@@ -473,7 +473,7 @@ static void a_message_follows_the_agent_to_another_worker(void **state)
     struct uuid send = id_of(600), one = id_of(1), two = id_of(2);
     core_agent_said(s.c, &j.agent_id, "idle", "ready");
     core_agent_open(s.c, &one, &j.agent_id, &j.agent_token, ticket(6));
-    core_task_send(s.c, &j.task_id, &send, "hello", ticket(5));
+    core_task_send(s.c, &j.task_id, &j.owner_id, &send, "hello", ticket(5));
     poll(&s, 1, 1);
     take(&s);
     assert_int_equal(s.e.dispatches.v[0].work.messages.n, 1); /* and worker 1 dies with it */
