@@ -11,7 +11,7 @@
 
 #include "cli/api.h"
 #include "cli/table.h"
-#include "cli/task.h"
+#include "cli/task_follow.h"
 #include "core/base/text.h"
 #include "core/base/uuid.h"
 
@@ -26,6 +26,14 @@ struct agent_log {
 
 /* ---- fetching ---- */
 
+static void be_at(struct agent_log *l, const char *agent_id)
+{
+    if (strcmp(agent_id, l->agent_id) == 0)
+        return;
+    (void)snprintf(l->agent_id, sizeof(l->agent_id), "%s", agent_id);
+    l->last_id = 0;
+}
+
 static enum err find_agent(struct agent_log *l, const json_t *task)
 {
     struct strbuf path;
@@ -34,11 +42,8 @@ static enum err find_agent(struct agent_log *l, const json_t *task)
     strbuf_addf(&path, "/api/stint/v1/tasks/%s/agent", table_string(task, "id"));
     enum err e = api_call(l->cli, "GET", path.s, NULL, &agent);
     strbuf_done(&path);
-    const char *id = table_string(agent, "id");
-    if (e == ERR_OK && strcmp(id, l->agent_id) != 0) {
-        (void)snprintf(l->agent_id, sizeof(l->agent_id), "%s", id);
-        l->last_id = 0;
-    }
+    if (e == ERR_OK)
+        be_at(l, table_string(agent, "id"));
     return e;
 }
 
@@ -124,23 +129,46 @@ static bool is_over(const json_t *task)
     return strcmp(task_status(task), "paused") == 0 || strcmp(task_status(task), "error") == 0;
 }
 
+/* A stream's line as the route of the agent's log has it. */
+static json_t *line_of(const json_t *log)
+{
+    return json_pack("{s:O*, s:O*, s:O*, s:O*, s:O*}", "id", json_object_get(log, "id"),
+        "created_at", json_object_get(log, "created_at"), "output", json_object_get(log, "output"),
+        "level", json_object_get(log, "level"), "source", json_object_get(log, "source_name"));
+}
+
+static enum err on_log(void *arg, const json_t *log, bool *ret_done)
+{
+    struct agent_log *l = arg;
+    (void)ret_done;
+    if (strcmp(table_string(log, "source"), "agent") != 0)
+        return ERR_OK;
+    be_at(l, table_string(log, "agent_id"));
+    if (json_integer_value(json_object_get(log, "id")) <= l->last_id)
+        return ERR_OK;
+    scoped(json_unrefp) json_t *lines = json_pack("[o]", line_of(log));
+    print_lines(l, lines);
+    return ERR_OK;
+}
+
+static enum err on_look(void *arg, const json_t *task, bool *ret_done)
+{
+    (void)ret_done;
+    return show(arg, task);
+}
+
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
+{
+    (void)arg;
+    *ret_done = is_over(task);
+    return ERR_OK;
+}
+
 static enum err follow(struct agent_log *l, json_t **task)
 {
-    struct pace pace = {0};
-    enum err e = show(l, *task);
-    while (e == ERR_OK && !is_over(*task)) {
-        json_t *next = NULL;
-        size_t before = l->n_printed;
-        pace_wait(&pace, l->cli);
-        e = task_refresh(l->cli, *task, &next);
-        if (e != ERR_OK)
-            break;
-        json_decref(*task);
-        *task = next;
-        e = show(l, *task);
-        if (l->n_printed > before)
-            pace_changed(&pace);
-    }
+    const struct task_follower follower = {
+        .on_task = on_task, .on_log = on_log, .on_look = on_look, .arg = l};
+    enum err e = task_follow(l->cli, task, &follower);
     if (e == ERR_NOT_FOUND) {
         cli_forgive(l->cli);
         cli_say(l->cli, "The task was deleted.");

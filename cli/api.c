@@ -121,13 +121,21 @@ static enum err refuse(struct cli *cli, long status, const json_t *answer)
 
 /* ---- the exchange ---- */
 
-static enum err no_answer(struct cli *cli, enum err code, const char *cause)
+enum err api_unreachable(struct cli *cli, enum err code, const char *cause)
 {
     (void)cli_fail(cli, code, "no answer from %s (address from %s)", cli->url,
         cli->url_origin != NULL ? cli->url_origin : "the command line");
     cli_detail(cli, "%s", cause);
     cli_hint(cli, "is the gateway running? On this machine it is started by deploy/local/up");
     return code;
+}
+
+enum err api_refused(struct cli *cli, const struct http_reply *reply)
+{
+    json_t *answer = json_loadb(reply->body.s, reply->body.len, JSON_DECODE_ANY, NULL);
+    enum err e = refuse(cli, reply->status, answer);
+    json_decref(answer);
+    return e;
 }
 
 static enum err decode(struct cli *cli, const struct http_reply *reply, json_t **ret)
@@ -137,9 +145,8 @@ static enum err decode(struct cli *cli, const struct http_reply *reply, json_t *
                          ? json_null()
                          : json_loadb(reply->body.s, reply->body.len, JSON_DECODE_ANY, &error);
     if (reply->status < 200 || reply->status > 299) {
-        enum err e = refuse(cli, reply->status, answer);
         json_decref(answer);
-        return e;
+        return api_refused(cli, reply);
     }
     if (answer == NULL) {
         (void)cli_fail(cli, ERR_FAILED, "%s answered with something that is not JSON", cli->url);
@@ -165,7 +172,8 @@ static enum err exchange(
     strbuf_addf(&url, "%s%s", cli->url, path);
     request->url = url.s;
     enum err e = cli->http->exchange(cli->http, request, &reply, &ctx);
-    e = e == ERR_OK ? decode(cli, &reply, ret) : no_answer(cli, e, ctx.text);
+    cli->has_answered = cli->has_answered || e == ERR_OK;
+    e = e == ERR_OK ? decode(cli, &reply, ret) : api_unreachable(cli, e, ctx.text);
     http_reply_done(&reply);
     strbuf_done(&url);
     return e;

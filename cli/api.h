@@ -30,6 +30,10 @@ enum err must_check api_call_anonymous(
 enum err must_check api_upload(
     struct cli *cli, const char *path, const char *type, const void *data, size_t n, json_t **ret);
 
+/* What a stream's answer that is none means: a refusal in its words; nobody answers. */
+enum err api_refused(struct cli *cli, const struct http_reply *reply);
+enum err api_unreachable(struct cli *cli, enum err code, const char *cause);
+
 /* Append `text` percent-encoded, fit for a path segment or a query value. */
 void api_add_escaped(struct strbuf *url, const char *text);
 

@@ -22,12 +22,14 @@ static void sleep_ms(struct cli *cli, int64_t ms)
     (void)nanosleep(&t, NULL);
 }
 
-static int terminal_width(void)
+void cli_measure(struct cli *cli)
 {
-    struct winsize w;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
-        return w.ws_col;
-    return 80;
+    struct winsize w = {0};
+    if (!cli->out_is_terminal)
+        return;
+    bool is_known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0;
+    cli->width = is_known && w.ws_col > 0 ? w.ws_col : 80;
+    cli->height = is_known && w.ws_row > 0 ? w.ws_row : 24;
 }
 
 static bool may_colour(bool is_terminal)
@@ -45,7 +47,7 @@ void cli_init(struct cli *cli)
     cli->out_is_terminal = isatty(STDOUT_FILENO);
     cli->err_is_terminal = isatty(STDERR_FILENO);
     cli->colour = may_colour(cli->out_is_terminal);
-    cli->width = cli->out_is_terminal ? terminal_width() : 0;
+    cli_measure(cli);
     strbuf_init(&cli->problem);
     strbuf_init(&cli->detail);
     strbuf_init(&cli->hint);

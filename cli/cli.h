@@ -24,6 +24,7 @@ struct cli {
     bool in_is_terminal, out_is_terminal, err_is_terminal;
     bool colour;     /* may `out` carry colour? */
     int width;       /* columns of the terminal, 0: not a terminal, never cut */
+    int height;      /* its lines, 0 likewise */
     int exit_status; /* of a command that succeeded but has more to say, see task watch */
 
     struct http *http;
@@ -34,7 +35,8 @@ struct cli {
     void (*wait_ms)(struct cli *cli, int64_t ms);
 
     enum err code;
-    long http_status; /* of the last answer that was a refusal, else 0 */
+    bool has_answered; /* the gateway, to anything that this command has asked */
+    long http_status;  /* of the last answer that was a refusal, else 0 */
     struct strbuf problem, detail, hint;
 };
 
@@ -42,6 +44,8 @@ struct cli {
  * command needs it. */
 void cli_init(struct cli *cli);
 void cli_done(struct cli *cli);
+/* How large is the terminal by now? */
+void cli_measure(struct cli *cli);
 
 /* Record what went wrong (replacing an earlier record); returns `code`. */
 enum err cli_fail(struct cli *cli, enum err code, const char *fmt, ...) printf_like(3, 4);

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "cli/interrupt.h"
 #include "cli/profile.h"
 #include "cli/suggest.h"
 
@@ -314,6 +315,8 @@ int command_main(struct cli *cli, const struct command *root, int argc, char **a
         e = cli_fail(cli, ERR_IO, "cannot write the output");
     if (e == ERR_OK)
         return cli->exit_status;
+    if (interrupt_seen())
+        return INTERRUPT_EXIT_STATUS;
     cli_complain(cli);
     return err_exit_status(e);
 }

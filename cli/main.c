@@ -3,6 +3,7 @@
 #include <locale.h>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 
 int main(int argc, char **argv)
 {
@@ -12,5 +13,7 @@ int main(int argc, char **argv)
     cli.http = http_curl_new();
     int status = command_main(&cli, &stint_root, argc, argv);
     cli_done(&cli);
+    if (status == INTERRUPT_EXIT_STATUS && interrupt_seen())
+        interrupt_die();
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "cli/api.h"
 #include "cli/suggest.h"
+#include "cli/task_follow.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/base/uuid.h"
@@ -254,40 +255,41 @@ void task_say_why(struct cli *cli, const json_t *task)
 
 /* ---- waiting ---- */
 
-static void step(struct progress *p, const json_t *task)
-{
+struct wait {
+    struct cli *cli;
+    task_done_fn done;
+    struct progress progress;
     struct strbuf line;
-    strbuf_init(&line);
-    task_add_line(&line, task);
-    progress_step(p, "%s: %s", task_name(task), line.s);
-    strbuf_done(&line);
+};
+
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
+{
+    struct wait *w = arg;
+    strbuf_clear(&w->line);
+    strbuf_addf(&w->line, "%s: ", task_name(task));
+    task_add_line(&w->line, task);
+    return w->done(w->cli, task, ret_done);
+}
+
+static bool on_tick(void *arg)
+{
+    struct wait *w = arg;
+    if (w->line.len > 0)
+        progress_step(&w->progress, "%s", w->line.s);
+    return true;
 }
 
 enum err task_wait(struct cli *cli, json_t *take_task, task_done_fn done, json_t **ret_task)
 {
-    json_t *task = take_task;
-    struct progress p;
-    struct pace pace = {0};
-    progress_begin(&p, cli);
-    for (;;) {
-        bool is_done = false;
-        enum err e = done(cli, task, &is_done);
-        if (e == ERR_OK && !is_done) {
-            step(&p, task);
-            pace_wait(&pace, cli);
-            json_t *next = NULL;
-            e = task_refresh(cli, task, &next);
-            if (e == ERR_OK) {
-                json_decref(task);
-                task = next;
-                continue;
-            }
-        }
-        progress_clear(&p);
-        if (e == ERR_OK)
-            *ret_task = task;
-        else
-            json_decref(task);
-        return e;
-    }
+    scoped(json_unrefp) json_t *task = take_task;
+    struct wait w = {.cli = cli, .done = done};
+    const struct task_follower follower = {
+        .on_task = on_task, .on_tick = on_tick, .arg = &w, .progress = &w.progress};
+    strbuf_init(&w.line);
+    progress_begin(&w.progress, cli);
+    enum err e = task_follow(cli, &task, &follower);
+    strbuf_done(&w.line);
+    if (e == ERR_OK)
+        *ret_task = steal(task);
+    return e;
 }

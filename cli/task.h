@@ -73,16 +73,22 @@ void task_say_why(struct cli *cli, const json_t *task);
 
 struct task_log {
     struct cli *cli;
-    json_int_t last_id; /* the newest line that was printed; -1: none */
-    bool in_line;       /* what was printed did not end with a line end */
-    bool snapshot;      /* the newest answer was a snapshot */
-    bool no_input;      /* print output only */
+    json_int_t last_id; /* the newest message that was seen; -1: none */
+    uint64_t last_hash; /* of its content: it may grow yet */
+    json_int_t printed_id;
+    uint64_t printed_hash;
+    size_t printed_bytes; /* of its content */
+    bool in_line;         /* what was printed did not end with a line end */
+    bool snapshot;        /* the newest answer was a snapshot */
+    bool no_input;        /* print output only */
 };
 
 void task_log_begin(struct task_log *log, struct cli *cli);
 /* Fetch what is new; an empty array when the task can show none now. */
 enum err must_check task_log_fetch(struct task_log *log, const json_t *task, json_t **ret_lines);
-/* Print them: output as it is, input marked with "> ". */
+/* Is it new, or has it grown?  Then it counts as seen from now on. */
+bool task_log_is_news(struct task_log *log, const json_t *line);
+/* Print them, of one that has grown the rest alone: output as it is, input marked with "> ". */
 void task_log_print(struct task_log *log, const json_t *lines);
 /* What there is by now counts as seen; none of it when it cannot be read. */
 struct task_log task_log_seen(struct cli *cli, const json_t *task);

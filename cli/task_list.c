@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/suggest.h"
+#include "cli/task_list.h"
 
 static const char *const statuses[] = {
     "pending", "initializing", "active", "paused", "unknown", "error"};
@@ -32,17 +33,15 @@ static void add_term(struct strbuf *query, const char *key, const char *value)
     strbuf_addf(query, "%s%s:\"%s\"", query->len > 0 ? " " : "", key, value);
 }
 
-static enum err fetch(struct cli *cli, const struct call *call, json_t **ret_list)
+enum err task_list_fetch(struct cli *cli, const struct list_wanted *wanted, json_t **ret_list)
 {
-    const char *user = call_text(call, "user");
-    const char *status = call_text(call, "status");
     struct strbuf query, path;
     strbuf_init(&query);
     strbuf_init(&path);
-    if (!call_has(call, "all"))
-        add_term(&query, "owner", user != NULL ? user : "me");
-    if (status != NULL)
-        add_term(&query, "status", status);
+    if (wanted->user != NULL)
+        add_term(&query, "owner", wanted->user);
+    if (wanted->status != NULL)
+        add_term(&query, "status", wanted->status);
     strbuf_addstr(&path, "/api/v2/tasks?q=");
     api_add_escaped(&path, query.s);
     enum err e = api_call(cli, "GET", path.s, NULL, ret_list);
@@ -62,17 +61,24 @@ static enum err run_list(struct cli *cli, const struct call *call)
 {
     struct column columns[COLUMNS_MAX + 1];
     const char *status = call_text(call, "status");
+    const char *user = call_text(call, "user");
     const char *names = call_text(call, "column");
     const char *usual = call_has(call, "all") ? "owner name,name,status,state,state changed,message"
                                               : "name,status,state,state changed,message";
     scoped(json_unrefp) json_t *list = NULL;
+    const struct list_wanted wanted = {.user = call_has(call, "all") ? NULL
+                                               : user != NULL        ? user
+                                                                     : "me",
+        .status = status};
     enum err e = table_pick(cli, task_columns, names != NULL ? names : usual, columns);
     if (e == ERR_OK && status != NULL)
         e = check_status(cli, status);
     if (e == ERR_OK && call_has(call, "all") && call_has(call, "user"))
         e = cli_fail(cli, ERR_USAGE, "--all and --user exclude each other");
+    if (e == ERR_OK && call_has(call, "watch"))
+        return task_list_watch(cli, call, &wanted, columns);
     if (e == ERR_OK)
-        e = fetch(cli, call, &list);
+        e = task_list_fetch(cli, &wanted, &list);
     if (e != ERR_OK)
         return e;
 
@@ -94,6 +100,7 @@ static const struct flag list_flags[] = {
     SWITCH('a', "all", "Everybody's tasks, as far as you may see them."),
     FLAG(0, "user", "USER", "The tasks of this user."),
     SWITCH('q', "quiet", "Ids and nothing else, one per line."),
+    SWITCH('w', "watch", "Stay, and show what changes, until Ctrl-C."),
     {0},
 };
 
@@ -101,6 +108,9 @@ static const struct example list_examples[] = {
     EXAMPLE("Your tasks, newest first", "stint task list"),
     EXAMPLE("Who waits, and how long",
         "stint task list --status pending -c 'name,queue position,queue eta'"),
+    EXAMPLE("As it happens, in a terminal", "stint task list --watch"),
+    EXAMPLE("As it happens, for a program: a line of JSON for each change",
+        "stint task list --all --watch --json | jq -c '[.name, .status]'"),
     EXAMPLE("In a script", "stint task list -q --status paused | xargs stint task delete -y"),
     {0},
 };
@@ -110,6 +120,10 @@ const struct command task_list_command = {
     .alias = "ls",
     .summary = "List tasks.",
     .traits = COMMAND_PRINTS_DATA | COMMAND_LISTS,
+    .about =
+        "With --watch, a terminal shows a table that follows the changes; elsewhere each change "
+        "is a line, with --json a line of JSON: a task, or {\"id\", \"deleted\": true}. With "
+        "--status a task that is no longer in it is shown once more.",
     .flags = list_flags,
     .examples = list_examples,
     .run = run_list,

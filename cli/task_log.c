@@ -2,8 +2,9 @@
 /*
  * task_log.c - what a task has printed, each line once.
  *
- * Lines are numbered by the gateway; only those after the last one printed are asked for and shown,
- * also by a gateway that does not know "after" and sends them all.
+ * Messages are numbered by the gateway; only those from the last one on are asked for, and shown
+ * when they are news, also by a gateway that does not know "after" and sends them all.  The newest
+ * one may grow while the app writes it.
  */
 #include "cli/task.h"
 
@@ -14,7 +15,27 @@
 
 void task_log_begin(struct task_log *log, struct cli *cli)
 {
-    *log = (struct task_log){.cli = cli, .last_id = -1};
+    *log = (struct task_log){.cli = cli, .last_id = -1, .printed_id = -1};
+}
+
+static uint64_t hash(const char *text, size_t n)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)text[i]) * 1099511628211u;
+    return h;
+}
+
+bool task_log_is_news(struct task_log *log, const json_t *line)
+{
+    json_int_t id = json_integer_value(json_object_get(line, "id"));
+    const char *content = table_string(line, "content");
+    uint64_t h = hash(content, strlen(content));
+    if (id < log->last_id || (id == log->last_id && h == log->last_hash))
+        return false;
+    log->last_id = id;
+    log->last_hash = h;
+    return true;
 }
 
 static json_t *newer_lines(struct task_log *log, const json_t *answer)
@@ -22,14 +43,8 @@ static json_t *newer_lines(struct task_log *log, const json_t *answer)
     json_t *lines = json_array();
     size_t i;
     json_t *line;
-    json_array_foreach(json_object_get(answer, "logs"), i, line)
-    {
-        json_int_t id = json_integer_value(json_object_get(line, "id"));
-        if (id <= log->last_id)
-            continue;
-        log->last_id = id;
+    json_array_foreach(json_object_get(answer, "logs"), i, line) if (task_log_is_news(log, line))
         json_array_append(lines, line);
-    }
     return lines;
 }
 
@@ -37,8 +52,9 @@ enum err task_log_fetch(struct task_log *log, const json_t *task, json_t **ret_l
 {
     char action[64] = "logs";
     scoped(json_unrefp) json_t *answer = NULL;
-    if (log->last_id >= 0)
-        (void)snprintf(action, sizeof(action), "logs?after=%" JSON_INTEGER_FORMAT, log->last_id);
+    if (log->last_id > 0)
+        (void)snprintf(
+            action, sizeof(action), "logs?after=%" JSON_INTEGER_FORMAT, log->last_id - 1);
     enum err e = task_act(log->cli, "GET", task, action, NULL, &answer);
     if (e != ERR_OK)
         return e;
@@ -73,6 +89,22 @@ static void print_input(struct task_log *log, const char *text)
     log->in_line = false;
 }
 
+static void print_output(struct task_log *log, json_int_t id, const char *text)
+{
+    size_t n = strlen(text), skip = 0;
+    if (id == log->printed_id) {
+        bool has_grown =
+            n >= log->printed_bytes && hash(text, log->printed_bytes) == log->printed_hash;
+        skip = has_grown ? log->printed_bytes : 0;
+        if (!has_grown)
+            task_log_end(log);
+    }
+    log->printed_id = id;
+    log->printed_bytes = n;
+    log->printed_hash = hash(text, n);
+    print_text(log, text + skip, n - skip);
+}
+
 void task_log_print(struct task_log *log, const json_t *lines)
 {
     size_t i;
@@ -81,7 +113,7 @@ void task_log_print(struct task_log *log, const json_t *lines)
     {
         const char *content = table_string(line, "content");
         if (strcmp(table_string(line, "type"), "input") != 0)
-            print_text(log, content, strlen(content));
+            print_output(log, json_integer_value(json_object_get(line, "id")), content);
         else if (!log->no_input)
             print_input(log, content);
     }

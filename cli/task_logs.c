@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/task.h"
+#include "cli/task_follow.h"
 
 #include <string.h>
 
@@ -77,42 +78,38 @@ static void print_lines(struct task_log *log, const json_t *lines, bool as_json)
     fflush(log->cli->out);
 }
 
-static enum err follow_once(
-    struct task_log *log, const json_t *task, struct pace *pace, bool as_json)
+struct follow {
+    struct cli *cli;
+    struct task_log log;
+    bool as_json;
+};
+
+static enum err on_output(void *arg, const json_t *lines, bool *ret_done)
 {
-    scoped(json_unrefp) json_t *lines = NULL;
-    enum err e = task_log_fetch(log, task, &lines);
-    if (e == ERR_CONFLICT || (e == ERR_UNAVAILABLE && log->cli->http_status != 0)) {
-        cli_forgive(log->cli);
-        return ERR_OK;
-    }
-    if (e == ERR_OK && json_array_size(lines) > 0) {
-        print_lines(log, lines, as_json);
-        pace_changed(pace);
-    }
-    return e;
+    struct follow *f = arg;
+    (void)ret_done;
+    print_lines(&f->log, lines, f->as_json);
+    return ERR_OK;
+}
+
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
+{
+    (void)arg;
+    *ret_done = is_over(task);
+    return ERR_OK;
 }
 
 static enum err follow(struct cli *cli, json_t **task, bool as_json)
 {
-    struct task_log log;
-    struct pace pace = {0};
-    task_log_begin(&log, cli);
-    enum err e = follow_once(&log, *task, &pace, as_json);
-    while (e == ERR_OK && !is_over(*task)) {
-        json_t *next = NULL;
-        pace_wait(&pace, cli);
-        e = task_refresh(cli, *task, &next);
-        if (e != ERR_OK)
-            break;
-        json_decref(*task);
-        *task = next;
-        e = follow_once(&log, *task, &pace, as_json);
-    }
-    task_log_end(&log);
+    struct follow f = {.cli = cli, .as_json = as_json};
+    const struct task_follower follower = {
+        .on_task = on_task, .on_output = on_output, .arg = &f, .log = &f.log};
+    task_log_begin(&f.log, cli);
+    enum err e = task_follow(cli, task, &follower);
+    task_log_end(&f.log);
     if (e == ERR_NOT_FOUND) {
-        cli_say(cli, "The task was deleted.");
         cli_forgive(cli);
+        cli_say(cli, "The task was deleted.");
         return ERR_OK;
     }
     if (e == ERR_OK)

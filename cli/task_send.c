@@ -15,6 +15,7 @@
 #include "cli/message.h"
 #include "cli/table.h"
 #include "cli/task.h"
+#include "cli/task_follow.h"
 #include "cli/task_watch.h"
 #include "core/base/mem.h"
 
@@ -27,6 +28,8 @@ struct send {
     json_t *task;
     json_t *message; /* NULL: --direct */
     const char *content;
+    struct progress progress;
+    bool is_first_look;
     bool was_pausing; /* when it was queued: then the pause is waited for, and undone */
     /* For --watch: what was there before the message's answer. */
     struct task_log seen;
@@ -138,51 +141,74 @@ static enum err check_state(struct send *s, bool *ret_delivered)
     return s->was_pausing ? resume(s) : still_waits(s, "was paused meanwhile");
 }
 
-/* The task is read first: a report that it shows while the message still waits is an old one. */
-static enum err look(struct send *s)
+static void keep_message(struct send *s, json_t *take_message)
 {
-    json_t *task = NULL, *message = NULL;
-    enum err e = task_refresh(s->cli, s->task, &task);
-    if (e == ERR_OK) {
-        json_decref(s->task);
-        s->task = task;
-        e = message_refresh(s->cli, s->task, s->message, &message);
-    }
-    if (e == ERR_NOT_FOUND)
-        return cli_fail(
-            s->cli, e, "task %s was deleted, and the message with it", task_name(s->task));
-    if (e != ERR_OK)
-        return e;
     json_decref(s->message);
-    s->message = message;
-    return ERR_OK;
+    s->message = take_message;
 }
 
-static void step(struct progress *p, const struct send *s)
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
 {
+    (void)task; /* s->task is it */
+    return check_state(arg, ret_done);
+}
+
+static enum err on_queued(void *arg, const json_t *message, bool *ret_done)
+{
+    struct send *s = arg;
+    if (strcmp(table_string(message, "id"), table_string(s->message, "id")) != 0)
+        return ERR_OK;
+    keep_message(s, json_deep_copy(message));
+    return check_state(s, ret_done);
+}
+
+static enum err on_look(void *arg, const json_t *task, bool *ret_done)
+{
+    struct send *s = arg;
+    json_t *message = NULL;
+    (void)ret_done;
+    if (s->is_first_look) { /* what it is now has just been told */
+        s->is_first_look = false;
+        return ERR_OK;
+    }
+    enum err e = message_refresh(s->cli, task, s->message, &message);
+    if (e == ERR_OK)
+        keep_message(s, message);
+    return e;
+}
+
+static bool on_tick(void *arg)
+{
+    struct send *s = arg;
     struct strbuf line;
     strbuf_init(&line);
     task_add_line(&line, s->task);
-    progress_step(p, "The message waits at place %" JSON_INTEGER_FORMAT "; %s: %s",
+    progress_step(&s->progress, "The message waits at place %" JSON_INTEGER_FORMAT "; %s: %s",
         message_place(s->message), task_name(s->task), line.s);
     strbuf_done(&line);
+    return true;
 }
 
 static enum err wait_delivered(struct send *s)
 {
-    struct progress p;
-    struct pace pace = {0};
-    bool delivered = false;
-    progress_begin(&p, s->cli);
-    enum err e = check_state(s, &delivered);
-    while (e == ERR_OK && !delivered) {
-        step(&p, s);
-        pace_wait(&pace, s->cli);
-        e = look(s);
-        if (e == ERR_OK)
-            e = check_state(s, &delivered);
-    }
-    progress_clear(&p);
+    const struct task_follower follower = {
+        .on_task = on_task,
+        .on_queued = on_queued,
+        .on_look = on_look,
+        .on_tick = on_tick,
+        .arg = s,
+        .progress = &s->progress,
+    };
+    bool is_delivered = false;
+    enum err e = check_state(s, &is_delivered);
+    if (e != ERR_OK || is_delivered)
+        return e;
+    s->is_first_look = true;
+    progress_begin(&s->progress, s->cli);
+    e = task_follow(s->cli, &s->task, &follower);
+    if (e == ERR_NOT_FOUND)
+        return cli_fail(
+            s->cli, e, "task %s was deleted, and the message with it", task_name(s->task));
     return e;
 }
 
@@ -203,43 +229,54 @@ static bool is_this(const struct send *s, const json_t *line)
 }
 
 /* Found: only what comes after it counts as news. */
-static bool is_shown(struct send *s)
+static bool find_this(struct send *s, const json_t *lines)
 {
-    struct task_log log = s->seen;
-    scoped(json_unrefp) json_t *lines = NULL;
     bool found = false;
     size_t i;
     json_t *line;
-    if (task_log_fetch(&log, s->task, &lines) != ERR_OK)
-        cli_forgive(s->cli);
     json_array_foreach(lines, i, line)
     {
         if (!is_this(s, line))
             continue;
-        s->seen.last_id = json_integer_value(json_object_get(line, "id"));
+        (void)task_log_is_news(&s->seen, line);
         found = true;
     }
     return found;
 }
 
+static enum err on_output(void *arg, const json_t *lines, bool *ret_done)
+{
+    *ret_done = find_this(arg, lines);
+    return ERR_OK;
+}
+
 /* An app's reports and its conversation arrive in one order: what the task shows before the message
  * stands in the conversation is no answer to it. */
+static enum err on_task_before(void *arg, const json_t *task, bool *ret_done)
+{
+    (void)task, (void)ret_done;
+    remember_stale(arg);
+    return ERR_OK;
+}
+
+static bool is_patient(void *arg)
+{
+    struct send *s = arg;
+    return progress_elapsed_ms(&s->progress) < SHOWN_MS_MAX;
+}
+
 static enum err wait_shown(struct send *s)
 {
-    struct progress p;
-    struct pace pace = {0};
-    progress_begin(&p, s->cli);
-    while (!is_shown(s) && progress_elapsed_ms(&p) < SHOWN_MS_MAX) {
-        remember_stale(s);
-        pace_wait(&pace, s->cli);
-        json_t *task = NULL;
-        enum err e = task_refresh(s->cli, s->task, &task);
-        if (e != ERR_OK)
-            return e;
-        json_decref(s->task);
-        s->task = task;
-    }
-    return ERR_OK;
+    struct task_log log = s->seen;
+    const struct task_follower follower = {
+        .on_task = on_task_before,
+        .on_output = on_output,
+        .on_tick = is_patient,
+        .arg = s,
+        .log = &log,
+    };
+    progress_begin(&s->progress, s->cli);
+    return task_follow(s->cli, &s->task, &follower);
 }
 
 /* ---- the command ---- */

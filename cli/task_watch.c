@@ -12,19 +12,19 @@
 #include <time.h>
 
 #include "cli/api.h"
+#include "cli/task_follow.h"
 #include "core/base/mem.h"
 
 struct watch {
     struct cli *cli;
-    json_t *task;
     struct watch_from from;
     struct task_log log;
     struct progress progress;
-    struct pace pace;
+    enum task_rest rest;
     char *last_line;
 };
 
-static void say_status(struct watch *w, const char *line)
+static void say_status(struct watch *w, const json_t *task, const char *line)
 {
     char clock[16];
     time_t now = time(NULL);
@@ -33,118 +33,106 @@ static void say_status(struct watch *w, const char *line)
     progress_clear(&w->progress);
     if (w->cli->out_is_terminal)
         task_log_end(&w->log);
-    cli_say(w->cli, "%s  %s  %s", clock, task_name(w->task), line);
+    cli_say(w->cli, "%s  %s  %s", clock, task_name(task), line);
 }
 
 /* The report was there before what is waited for: its news are old. */
-static bool is_stale(const struct watch *w)
+static bool is_stale(const struct watch *w, const json_t *task)
 {
     return w->from.stale != NULL &&
-           strcmp(w->from.stale, table_string(w->task, "current_state.timestamp")) == 0 &&
-           strcmp(task_status(w->task), "active") == 0;
+           strcmp(w->from.stale, table_string(task, "current_state.timestamp")) == 0 &&
+           strcmp(task_status(task), "active") == 0;
 }
 
 /* Said once for each change; between changes the progress line shows that somebody is looking. */
-static void show_status(struct watch *w)
+static void show_status(struct watch *w, const json_t *task)
 {
     struct strbuf line;
-    if (is_stale(w))
-        return;
     strbuf_init(&line);
-    task_add_line(&line, w->task);
+    task_add_line(&line, task);
     if (w->last_line == NULL || strcmp(line.s, w->last_line) != 0) {
-        say_status(w, line.s);
+        say_status(w, task, line.s);
         free(w->last_line);
         w->last_line = strbuf_detach(&line);
-        pace_changed(&w->pace);
     }
     strbuf_done(&line);
 }
 
-/* A task in error shows no output, and an app that is not up yet cannot be asked: no reason to stop
- * watching. */
-static enum err show_output(struct watch *w)
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
 {
-    scoped(json_unrefp) json_t *lines = NULL;
-    if (w->from.no_output)
-        return ERR_OK;
-    enum err e = task_log_fetch(&w->log, w->task, &lines);
-    if (e == ERR_CONFLICT || (e == ERR_UNAVAILABLE && w->cli->http_status != 0)) {
-        cli_forgive(w->cli);
-        return ERR_OK;
+    struct watch *w = arg;
+    w->rest = task_resting(task);
+    bool by_report = w->rest == TASK_COMPLETE || w->rest == TASK_IDLE || w->rest == TASK_FAILED;
+    if (is_stale(w, task)) {
+        w->rest = by_report ? TASK_BUSY : w->rest;
+    } else {
+        show_status(w, task);
     }
-    if (e != ERR_OK || json_array_size(lines) == 0)
-        return e;
-    progress_clear(&w->progress);
-    task_log_print(&w->log, lines);
-    pace_changed(&w->pace);
+    *ret_done = w->rest != TASK_BUSY;
     return ERR_OK;
 }
 
-static enum task_rest resting(const struct watch *w)
+static enum err on_output(void *arg, const json_t *lines, bool *ret_done)
 {
-    enum task_rest rest = task_resting(w->task);
-    bool by_report = rest == TASK_COMPLETE || rest == TASK_IDLE || rest == TASK_FAILED;
-    return is_stale(w) && by_report ? TASK_BUSY : rest;
+    struct watch *w = arg;
+    (void)ret_done;
+    task_log_print(&w->log, lines);
+    return ERR_OK;
 }
 
-/* Status is read before output: when it says "rest", all output before it is there to be read. */
-static enum err look(struct watch *w, enum task_rest *ret_rest)
+static bool on_tick(void *arg)
 {
-    *ret_rest = resting(w);
-    enum err e = show_output(w);
-    show_status(w);
-    return e;
-}
-
-static enum err look_again(struct watch *w)
-{
-    json_t *next = NULL;
+    struct watch *w = arg;
     if (w->cli->err_is_terminal && !w->log.in_line && w->last_line != NULL)
         progress_step(&w->progress, "%s", w->last_line);
-    pace_wait(&w->pace, w->cli);
-    enum err e = task_refresh(w->cli, w->task, &next);
-    if (e != ERR_OK)
-        return e;
-    json_decref(w->task);
-    w->task = next;
-    return ERR_OK;
+    return true;
+}
+
+static void begin(struct watch *w)
+{
+    task_log_begin(&w->log, w->cli);
+    w->log.no_input = w->from.no_input;
+    if (w->from.after != NULL) {
+        w->log.last_id = w->from.after->last_id;
+        w->log.last_hash = w->from.after->last_hash;
+    }
+    progress_begin(&w->progress, w->cli);
+}
+
+/* How it ended, in words and as an exit status. */
+static enum err end(struct watch *w, enum err e, const json_t *task)
+{
+    task_log_end(&w->log);
+    if (e == ERR_NOT_FOUND) {
+        cli_forgive(w->cli);
+        cli_say(w->cli, "%s was deleted.", task_name(task));
+        w->rest = TASK_DELETED;
+        e = ERR_OK;
+    }
+    if (e == ERR_OK && w->rest == TASK_ERROR)
+        task_say_why(w->cli, task);
+    free(w->last_line);
+    w->cli->exit_status = task_rest_exit_status(w->rest);
+    return e;
 }
 
 enum err task_watch_until_rest(
     struct cli *cli, json_t *take_task, const struct watch_from *from, json_t **ret_task)
 {
-    struct watch w = {.cli = cli, .task = take_task, .from = *from};
-    enum task_rest rest = TASK_BUSY;
-    task_log_begin(&w.log, cli);
-    w.log.no_input = from->no_input;
-    if (from->after != NULL)
-        w.log.last_id = from->after->last_id;
-    progress_begin(&w.progress, cli);
-    enum err e = look(&w, &rest);
-    while (e == ERR_OK && rest == TASK_BUSY) {
-        e = look_again(&w);
-        if (e == ERR_OK)
-            e = look(&w, &rest);
-    }
-    progress_clear(&w.progress);
-    task_log_end(&w.log);
-    if (e == ERR_NOT_FOUND) {
-        cli_forgive(cli);
-        cli_say(cli, "%s was deleted.", task_name(w.task));
-        json_decref(w.task);
-        w.task = NULL;
-        rest = TASK_DELETED;
-        e = ERR_OK;
-    }
-    if (e == ERR_OK && rest == TASK_ERROR)
-        task_say_why(cli, w.task);
-    free(w.last_line);
-    cli->exit_status = task_rest_exit_status(rest);
-    if (e == ERR_OK)
-        *ret_task = w.task;
-    else
-        json_decref(w.task);
+    scoped(json_unrefp) json_t *task = take_task;
+    struct watch w = {.cli = cli, .from = *from};
+    const struct task_follower follower = {
+        .on_task = on_task,
+        .on_output = on_output,
+        .on_tick = on_tick,
+        .arg = &w,
+        .log = from->no_output ? NULL : &w.log,
+        .progress = &w.progress,
+    };
+    begin(&w);
+    enum err e = end(&w, task_follow(cli, &task, &follower), task);
+    if (e == ERR_OK && w.rest != TASK_DELETED)
+        *ret_task = steal(task);
     return e;
 }
 

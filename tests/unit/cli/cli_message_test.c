@@ -218,15 +218,15 @@ static void test_send_and_watch_shows_only_what_is_new(void **state)
     fake_answer(f, "POST " MESSAGES, 201, QUEUED(MID, "more", "1"));
     fake_answer(f, AGAIN, 200, JSON("active", STATE_AT("05", "complete")));
     fake_answer(f, MESSAGE, 200, OVER(MID, "delivered", ""));
-    fake_answer(f, "GET " ACT "/logs?after=6", 200,
+    fake_answer(f, "GET " ACT "/logs?after=5", 200,
         "{\"logs\":[{\"id\":7,\"type\":\"output\",\"content\":\"old\\n\"}]}");
     fake_answer(f, AGAIN, 200, JSON("active", STATE_AT("05", "complete")));
     fake_answer(f, "GET " ACT "/logs?after=6", 200,
         "{\"logs\":[{\"id\":7,\"type\":\"output\",\"content\":\"old\\n\"},"
         "{\"id\":8,\"type\":\"input\",\"content\":\"more\"}]}");
-    fake_answer(f, "GET " ACT "/logs?after=8", 200, "{\"logs\":[]}");
+    fake_answer(f, "GET " ACT "/logs?after=7", 200, "{\"logs\":[]}");
     fake_answer(f, AGAIN, 200, JSON("active", STATE_AT("09", "complete")));
-    fake_answer(f, "GET " ACT "/logs?after=8", 200,
+    fake_answer(f, "GET " ACT "/logs?after=7", 200,
         "{\"logs\":[{\"id\":9,\"type\":\"output\",\"content\":\"new\\n\"}]}");
     assert_int_equal(RUN(f, "task", "send", "fix", "more\n", "--watch"), 0);
     assert_string_equal(f->out, "new\n");

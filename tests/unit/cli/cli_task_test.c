@@ -188,7 +188,7 @@ static void test_watch_to_the_end(void **state)
         "{\"logs\":[{\"id\":0,\"type\":\"input\",\"content\":\"echo a\"},"
         "{\"id\":1,\"type\":\"output\",\"content\":\"a\\nhal\"}]}");
     fake_answer(f, AGAIN, 200, JSON("active", STATE("complete", "done")));
-    fake_answer(f, "GET " ACT "/logs?after=1", 200,
+    fake_answer(f, "GET " ACT "/logs?after=0", 200,
         "{\"logs\":[{\"id\":1,\"type\":\"output\",\"content\":\"a\\nhal\"},"
         "{\"id\":2,\"type\":\"output\",\"content\":\"f\"}]}");
     assert_int_equal(RUN(f, "task", "watch", "fix"), 0);
@@ -276,7 +276,7 @@ static void test_logs_follow_ends_when_nothing_can_come(void **state)
     fake_answer(f, "GET " ACT "/logs", 200,
         "{\"logs\":[{\"id\":0,\"type\":\"output\",\"content\":\"a\\n\"}]}");
     fake_answer(f, AGAIN, 200, JSON("paused", STATE("complete", "")));
-    fake_answer(f, "GET " ACT "/logs?after=0", 200,
+    fake_answer(f, "GET " ACT "/logs", 200,
         "{\"logs\":[{\"id\":0,\"type\":\"output\",\"content\":\"a\\n\"}],\"snapshot\":true}");
     assert_int_equal(RUN(f, "task", "logs", "-f", "fix"), 0);
     assert_string_equal(f->out, "a\n");

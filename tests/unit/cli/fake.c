@@ -3,6 +3,7 @@
 #include "tests/unit/cli/fake.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "core/base/mem.h"
 
 #define URL "http://gateway"
@@ -47,6 +49,36 @@ static enum err exchange(
     return ERR_OK;
 }
 
+static enum err stream(struct http *h, const struct http_request *rq, const struct http_sink *sink,
+    struct http_reply *reply, struct errctx *ctx)
+{
+    struct fake *f = fake_of(h);
+    if (f->down != ERR_OK)
+        return err_set(ctx, f->down, "nobody listens");
+    if (!f->has_streams) {
+        reply->status = 404;
+        return ERR_OK;
+    }
+    if (f->n_asked == f->n_answers)
+        fail_msg("unexpected stream %s", rq->url);
+    size_t i = f->n_asked++;
+    assert_memory_equal(f->answers[i].request, "STREAM ", 7);
+    assert_string_equal(rq->url + strlen(URL), f->answers[i].request + 7);
+    assert_string_equal(rq->last_event_id, f->answers[i].last_event_id);
+    reply->status = f->answers[i].status;
+    reply->is_stream = reply->status == 200;
+    const char *body = f->answers[i].body;
+    if (!reply->is_stream)
+        strbuf_addstr(&reply->body, body);
+    else if (!sink->on_data(sink->arg, body, strlen(body)))
+        return ERR_OK;
+    if (f->answers[i].interrupts)
+        (void)raise(SIGINT);
+    if (!sink->on_tick(sink->arg))
+        return ERR_OK;
+    return f->answers[i].broken == ERR_OK ? ERR_OK : err_set(ctx, f->answers[i].broken, "broken");
+}
+
 static void close_nothing(struct http *h)
 {
     (void)h;
@@ -60,7 +92,7 @@ static void count_waiting(struct cli *cli, int64_t ms)
 void fake_open(struct fake *f)
 {
     memset(f, 0, sizeof(*f));
-    f->http = (struct http){.exchange = exchange, .close = close_nothing};
+    f->http = (struct http){.exchange = exchange, .stream = stream, .close = close_nothing};
     unsetenv("STINT_URL");
     unsetenv("STINT_TOKEN");
     unsetenv("CODER_URL");
@@ -87,6 +119,7 @@ void fake_close(struct fake *f)
     free(f->err);
     free(f->last_body);
     cli_done(&f->cli);
+    interrupt_done();
 }
 
 void fake_answer(struct fake *f, const char *request, long status, const char *body)
@@ -95,6 +128,20 @@ void fake_answer(struct fake *f, const char *request, long status, const char *b
     f->answers[f->n_answers].request = request;
     f->answers[f->n_answers].status = status;
     f->answers[f->n_answers++].body = body;
+}
+
+void fake_stream(
+    struct fake *f, const char *path, const char *last_event_id, const char *body, enum err broken)
+{
+    f->has_streams = true;
+    f->answers[f->n_answers].last_event_id = last_event_id;
+    f->answers[f->n_answers].broken = broken;
+    fake_answer(f, path, 200, body);
+}
+
+void fake_interrupt(struct fake *f)
+{
+    f->answers[f->n_answers - 1].interrupts = true;
 }
 
 void fake_type(struct fake *f, const char *text)
