@@ -131,10 +131,10 @@ void answer_errorf(struct request *r, int status, const char *detail, const char
     answer_error(r, status, message, detail);
 }
 
-void answer_invalid(
-    struct request *r, int status, const char *message, const char *field, const char *detail)
+void answer_invalid_named(struct request *r, int status, const char *name, const char *message,
+    const char *field, const char *detail)
 {
-    open_error(r, status, NULL, message, has_problems(r) ? detail : NULL);
+    open_error(r, status, name, message, has_problems(r) ? detail : NULL);
     json_key(&r->out, "validations");
     json_open(&r->out, '[');
     json_open(&r->out, '{');
@@ -143,6 +143,12 @@ void answer_invalid(
     json_close(&r->out, '}');
     json_close(&r->out, ']');
     close_error(r, status);
+}
+
+void answer_invalid(
+    struct request *r, int status, const char *message, const char *field, const char *detail)
+{
+    answer_invalid_named(r, status, NULL, message, field, detail);
 }
 
 void answer_problem(

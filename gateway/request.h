@@ -191,6 +191,9 @@ void answer_errorf(struct request *r, int status, const char *detail, const char
 /* With one entry in `validations`. */
 void answer_invalid(
     struct request *r, int status, const char *message, const char *field, const char *detail);
+/* The same, a problem with a type of its own. */
+void answer_invalid_named(struct request *r, int status, const char *name, const char *message,
+    const char *field, const char *detail);
 /* A problem with a type of its own: urn:stint:problem:<name>.  For Stint's own routes. */
 void answer_problem(
     struct request *r, int status, const char *name, const char *title, const char *detail);

@@ -25,11 +25,17 @@ struct task_row {
     /* The newest report that still counts; state "" when there is none. */
     const char *state, *state_message, *state_uri;
     int64_t state_at, agent_connected_at, build_created_at, created_at, workspace_updated_at;
+    /* What Stint's own routes show besides; labels and parameters are JSON. */
+    const char *error, *labels, *parameters;
+    struct uuid preset_id;
+    int64_t priority, start_after, time_limit_ms, ttl_ms, revision;
 };
 
 void task_row_read(const struct db_result *r, size_t i, struct task_row *ret_row);
 /* One object, no line end. */
 void task_row_write(const struct task_row *t, struct strbuf *out);
+/* Members that Coder's Task does not have, without braces. */
+void task_row_write_more(const struct task_row *t, struct strbuf *out);
 
 /* ---- what is derived (task_state.c) ---- */
 

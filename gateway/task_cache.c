@@ -36,11 +36,12 @@ struct task_cache {
     struct metric *bytes_shown;
 };
 
-struct task_blob *task_blob_new(size_t n)
+struct task_blob *task_blob_new(size_t n, size_t n_more)
 {
-    struct task_blob *b = mem_alloc(sizeof(*b) + n + 1);
+    struct task_blob *b = mem_alloc(sizeof(*b) + n + n_more + 1);
     b->refs = 1;
     b->n = n;
+    b->n_more = n_more;
     return b;
 }
 
@@ -66,7 +67,7 @@ struct task_cache *task_cache_new(struct metric *bytes)
 
 static size_t cost(const struct entry *e)
 {
-    return sizeof(*e) + sizeof(*e->blob) + e->blob->n + 1;
+    return sizeof(*e) + sizeof(*e->blob) + e->blob->n + e->blob->n_more + 1;
 }
 
 static void forget(struct task_cache *c, struct entry *e)

@@ -17,17 +17,21 @@
 #include "core/base/metric.h"
 #include "core/base/uuid.h"
 
-/* A task's JSON with its line end; shared by the cache and the answers that go out. */
+/* A task's JSON with its line end, and behind it the members that only Stint's own routes show;
+ * shared by the cache and the answers that go out. */
 struct task_blob {
     unsigned refs;
     struct uuid id, owner_id, build_id;
     bool is_pending; /* may have a place in the queue */
     char status[16];
-    size_t n; /* of json */
+    int64_t revision;
+    char state[16]; /* as the API names it, "" for none */
+    size_t n;       /* of json */
+    size_t n_more;  /* of what follows it */
     char json[];
 };
 
-struct task_blob *task_blob_new(size_t n);
+struct task_blob *task_blob_new(size_t n, size_t n_more);
 struct task_blob *task_blob_ref(struct task_blob *b);
 void task_blob_unref(struct task_blob *b);
 

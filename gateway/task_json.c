@@ -2,6 +2,8 @@
 /*
  * task_json.c - from a row of task_read to Coder's Task.
  */
+#include <string.h>
+
 #include "gateway/json_out.h"
 #include "gateway/task.h"
 
@@ -39,6 +41,15 @@ enum column {
     CREATED_AT,
     WORKSPACE_UPDATED_AT,
     BUILD_ID,
+    JOB_ERROR,
+    PRIORITY,
+    LABELS,
+    PARAMETERS,
+    PRESET_ID,
+    START_AFTER,
+    TIME_LIMIT_MS,
+    TTL_MS,
+    REVISION,
 };
 
 void task_row_read(const struct db_result *r, size_t i, struct task_row *ret_row)
@@ -76,6 +87,15 @@ void task_row_read(const struct db_result *r, size_t i, struct task_row *ret_row
         .created_at = db_time_us(r, i, CREATED_AT),
         .workspace_updated_at = db_time_us(r, i, WORKSPACE_UPDATED_AT),
         .build_id = db_uuid(r, i, BUILD_ID),
+        .error = db_text(r, i, JOB_ERROR),
+        .priority = db_int(r, i, PRIORITY),
+        .labels = db_text(r, i, LABELS),
+        .parameters = db_text(r, i, PARAMETERS),
+        .preset_id = db_uuid(r, i, PRESET_ID),
+        .start_after = db_time_us(r, i, START_AFTER),
+        .time_limit_ms = db_int(r, i, TIME_LIMIT_MS),
+        .ttl_ms = db_int(r, i, TTL_MS),
+        .revision = db_int(r, i, REVISION),
     };
 }
 
@@ -142,4 +162,34 @@ void task_row_write(const struct task_row *t, struct strbuf *out)
     json_put_time(out, "created_at", t->created_at);
     json_put_time(out, "updated_at", t->workspace_updated_at);
     json_close(out, '}');
+}
+
+static void put_raw(struct strbuf *out, const char *key, const char *json)
+{
+    json_key(out, key);
+    json_raw(out, json, strlen(json));
+}
+
+static void put_ms_or_null(struct strbuf *out, const char *key, int64_t ms)
+{
+    if (ms == 0)
+        json_put_null(out, key);
+    else
+        json_put_int(out, key, ms);
+}
+
+void task_row_write_more(const struct task_row *t, struct strbuf *out)
+{
+    if (t->error[0] == '\0')
+        json_put_null(out, "error");
+    else
+        json_put_text(out, "error", t->error);
+    json_put_int(out, "priority", t->priority);
+    put_raw(out, "labels", t->labels);
+    put_raw(out, "parameters", t->parameters);
+    json_put_uuid_or_null(out, "template_version_preset_id", &t->preset_id);
+    json_put_time_or_null(out, "start_after", t->start_after);
+    put_ms_or_null(out, "time_limit_ms", t->time_limit_ms);
+    put_ms_or_null(out, "ttl_ms", t->ttl_ms);
+    json_put_int(out, "revision", t->revision);
 }

@@ -57,8 +57,14 @@ static struct task_blob *render(const struct db_result *result, size_t i, struct
     strbuf_clear(scratch);
     task_row_write(&t, scratch);
     strbuf_addch(scratch, '\n');
-    struct task_blob *b = task_blob_new(scratch->len);
+    size_t n = scratch->len;
+    task_row_write_more(&t, scratch);
+    struct task_blob *b = task_blob_new(n, scratch->len - n);
     memcpy(b->json, scratch->s, scratch->len);
+    struct task_current_state state;
+    if (task_current_state(&t, &state))
+        snprintf(b->state, sizeof(b->state), "%s", state.state);
+    b->revision = t.revision;
     b->id = t.id;
     b->owner_id = t.owner_id;
     b->build_id = t.build_id;
@@ -140,6 +146,17 @@ void task_load(struct request *r, request_fn then)
 
 /* ---- answering ---- */
 
+static void write_place(struct strbuf *out, struct queue_place place)
+{
+    json_key(out, "queue");
+    json_open(out, '{');
+    json_put_int(out, "position", place.position);
+    json_put_int(out, "size", place.size);
+    if (place.eta_ms > 0)
+        json_put_int(out, "eta_seconds", (int64_t)((place.eta_ms + 999) / 1000));
+    json_close(out, '}');
+}
+
 void task_blob_write(struct strbuf *out, const struct task_blob *b, struct queue_place place)
 {
     size_t n = b->n - 1;
@@ -148,13 +165,18 @@ void task_blob_write(struct strbuf *out, const struct task_blob *b, struct queue
         return;
     }
     json_raw(out, b->json, n - 1);
-    json_key(out, "queue");
-    json_open(out, '{');
-    json_put_int(out, "position", place.position);
-    json_put_int(out, "size", place.size);
-    if (place.eta_ms > 0)
-        json_put_int(out, "eta_seconds", (int64_t)((place.eta_ms + 999) / 1000));
+    write_place(out, place);
     json_close(out, '}');
+}
+
+void task_blob_write_own(struct strbuf *out, const struct task_blob *b, struct queue_place place)
+{
+    json_raw(out, b->json, b->n - 2);
+    strbuf_add(out, b->json + b->n, b->n_more); /* begins with its comma */
+    if (place.position == 0)
+        json_put_null(out, "queue");
+    else
+        write_place(out, place);
     json_close(out, '}');
 }
 

@@ -27,6 +27,9 @@ void task_load(struct request *r, request_fn then);
 /* One task with its place in the queue, if it has one; no line end. */
 void task_blob_write(struct strbuf *out, const struct task_blob *b, struct queue_place place);
 
+/* As Stint's own routes show it: with further members, and "queue" always. */
+void task_blob_write_own(struct strbuf *out, const struct task_blob *b, struct queue_place place);
+
 /* Answer with the one task of r->state, found readable. */
 void task_answer(struct request *r, int status);
 

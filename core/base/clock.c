@@ -43,3 +43,84 @@ void clock_format(int64_t wall_us, char ret_text[static CLOCK_TEXT_SIZE])
     }
     snprintf(ret_text + n, CLOCK_TEXT_SIZE - n, "Z");
 }
+
+/* Exactly n digits, at most `max`. */
+static bool read_digits(const char **s, int n, int min, int max, int *ret)
+{
+    *ret = 0;
+    for (; n > 0; n--, (*s)++) {
+        if (**s < '0' || **s > '9')
+            return false;
+        *ret = *ret * 10 + (**s - '0');
+    }
+    return *ret >= min && *ret <= max;
+}
+
+static bool read_char(const char **s, char c)
+{
+    return *(*s)++ == c;
+}
+
+/* ".25": microseconds; nothing: 0. */
+static bool read_fraction(const char **s, int64_t *ret_us)
+{
+    int64_t unit = 100000;
+    *ret_us = 0;
+    if (**s != '.')
+        return true;
+    const char *begin = ++(*s);
+    for (; **s >= '0' && **s <= '9'; (*s)++, unit /= 10)
+        *ret_us += (**s - '0') * unit;
+    return *s > begin;
+}
+
+/* "Z" or "+01:00", in seconds east. */
+static bool read_offset(const char **s, int *ret_s)
+{
+    int sign = **s == '-' ? -1 : 1, hours, minutes;
+    *ret_s = 0;
+    if (**s == 'Z' || **s == 'z')
+        return read_char(s, **s);
+    if (**s != '+' && **s != '-')
+        return false;
+    (*s)++;
+    if (!read_digits(s, 2, 0, 23, &hours) || !read_char(s, ':') ||
+        !read_digits(s, 2, 0, 59, &minutes))
+        return false;
+    *ret_s = sign * (hours * 3600 + minutes * 60);
+    return true;
+}
+
+static bool read_date(const char **s, struct tm *tm)
+{
+    bool ok = read_digits(s, 4, 1970, 9999, &tm->tm_year) && read_char(s, '-') &&
+              read_digits(s, 2, 1, 12, &tm->tm_mon) && read_char(s, '-') &&
+              read_digits(s, 2, 1, 31, &tm->tm_mday);
+    tm->tm_year -= 1900;
+    tm->tm_mon--;
+    return ok;
+}
+
+static bool read_time(const char **s, struct tm *tm)
+{
+    return read_digits(s, 2, 0, 23, &tm->tm_hour) && read_char(s, ':') &&
+           read_digits(s, 2, 0, 59, &tm->tm_min) && read_char(s, ':') &&
+           read_digits(s, 2, 0, 59, &tm->tm_sec);
+}
+
+bool clock_parse(const char *text, int64_t *ret_wall_us)
+{
+    struct tm tm = {0};
+    int64_t us;
+    int offset;
+    const char *s = text;
+    if (!read_date(&s, &tm) || (*s != 'T' && *s != 't') || !read_char(&s, *s) ||
+        !read_time(&s, &tm) || !read_fraction(&s, &us) || !read_offset(&s, &offset) || *s != '\0')
+        return false;
+    int day = tm.tm_mday;
+    time_t at = timegm(&tm);
+    if (tm.tm_mday != day) /* the 31st of April */
+        return false;
+    *ret_wall_us = ((int64_t)at - offset) * 1000000 + us;
+    return true;
+}

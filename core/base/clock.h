@@ -8,6 +8,7 @@
 #ifndef CORE_BASE_CLOCK_H
 #define CORE_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,9 @@ int64_t clock_wall_us(void);
 #define CLOCK_TEXT_SIZE 40
 /* RFC 3339 in UTC with as many digits as the microseconds need, e.g. 2026-11-20T16:01:02.5Z. */
 void clock_format(int64_t wall_us, char ret_text[static CLOCK_TEXT_SIZE]);
+
+/* RFC 3339 with any offset, of the years 1970 to 9999; further digits than microseconds are
+ * dropped.  False: it is none. */
+bool clock_parse(const char *text, int64_t *ret_wall_us);
 
 #endif

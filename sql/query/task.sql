@@ -21,9 +21,19 @@ SELECT t.id, t.organization_id, t.owner_id, t.owner_username, t.owner_avatar_url
     t.transition::text, t.job_state::text, t.agent_id, t.agent_lifecycle::text,
     t.agent_connected_at, t.app_id, t.app_health::text, t.prompt, t.status, t.state::text,
     t.state_message, t.state_uri, t.state_at, t.build_created_at, t.created_at,
-    t.workspace_updated_at, t.build_id
+    t.workspace_updated_at, t.build_id, t.job_error, t.priority, t.labels::text,
+    t.template_parameters::text, t.template_version_preset_id, t.start_after, t.time_limit_ms, t.ttl_ms,
+    t.revision
 FROM unnest($1::uuid[]) AS want (id)
-CROSS JOIN LATERAL (SELECT * FROM tasks_with_status AS s WHERE s.id = want.id OFFSET 0) AS t;
+CROSS JOIN LATERAL (
+    SELECT s.*, o.priority, o.labels, o.template_parameters, o.template_version_preset_id, o.start_after,
+        o.time_limit_ms, o.revision, w.ttl_ms
+    FROM tasks_with_status AS s
+    JOIN tasks o ON o.id = s.id
+    JOIN workspaces w ON w.id = s.workspace_id
+    WHERE s.id = want.id
+    OFFSET 0
+) AS t;
 
 -- name: task_list :many
 -- $1 organization_id uuid

@@ -40,7 +40,7 @@ static struct uuid id_of(unsigned n)
 
 static void put(struct task_cache *c, unsigned n, size_t size, uint64_t mark)
 {
-    struct task_blob *b = task_blob_new(size);
+    struct task_blob *b = task_blob_new(size, 0);
     b->id = id_of(n);
     task_cache_put(c, b, mark);
     task_blob_unref(b);

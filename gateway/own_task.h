@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * own_task.h - tasks as Stint's own routes show them, for those routes.
+ */
+#ifndef GATEWAY_OWN_TASK_H
+#define GATEWAY_OWN_TASK_H
+
+#include "gateway/etag.h"
+#include "gateway/task_load.h"
+
+/* Of the task without its place in the queue. */
+struct etag_half own_task_tag(const struct task_blob *b);
+/* Append the task, or the members of `fields` (task_query.h; 0: all) alone, to r->out. */
+void own_task_write(struct request *r, const struct task_blob *b, uint64_t fields);
+void own_task_answer(struct request *r, int status, const struct task_blob *b, uint64_t fields);
+
+/* Rows of user_get: the user whom this name or id means. */
+void own_owner_ask(struct request *r, const char *word, ask_db_fn done);
+
+#endif
