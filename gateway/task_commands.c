@@ -113,7 +113,8 @@ bool task_check_prompt(struct request *r, const char *prompt)
     return false;
 }
 
-void task_update_input(struct request *r)
+/* The task is looked for first: whoever may not see it is not told what is wrong with a body. */
+static void update_input(struct request *r, const struct uuid *task_id)
 {
     const char *input;
     if (request_json(r) == NULL || !request_text(r, "input", &input) ||
@@ -124,7 +125,12 @@ void task_update_input(struct request *r)
         return;
     }
     begin(r, STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT)->input = (char *)(uintptr_t)input;
-    find_task(r, command);
+    command(r, task_id);
+}
+
+void task_update_input(struct request *r)
+{
+    find_task(r, update_input);
 }
 
 /* ---- send ---- */
@@ -139,10 +145,9 @@ static void on_sent(struct request *r, const Stint__V1__Envelope *reply)
         answer_empty(r, 204);
 }
 
-static void send_input(struct request *r, const struct uuid *task_id)
+static void send_input(struct request *r, const struct uuid *task_id, const char *input)
 {
     struct uuid send_id = uuid_random();
-    const char *input = json_string_value(json_object_get(r->json, "input"));
     Stint__V1__TaskSend m = STINT__V1__TASK_SEND__INIT;
     m.task_id = wire_uuid(task_id);
     m.initiator_id = wire_uuid(&r->who.id);
@@ -153,7 +158,7 @@ static void send_input(struct request *r, const struct uuid *task_id)
     ask_bus(r, &e, SEND_TIMEOUT_MS, on_sent);
 }
 
-void task_send(struct request *r)
+static void check_and_send(struct request *r, const struct uuid *task_id)
 {
     const char *input;
     if (request_json(r) == NULL || !request_text(r, "input", &input) ||
@@ -162,5 +167,10 @@ void task_send(struct request *r)
     if (input[0] == '\0')
         answer_error(r, 400, INPUT_REQUIRED, NULL);
     else
-        find_task(r, send_input);
+        send_input(r, task_id, input);
+}
+
+void task_send(struct request *r)
+{
+    find_task(r, check_and_send);
 }

@@ -68,12 +68,14 @@ static void on_created(struct request *r, const Stint__V1__Envelope *reply)
 
 static void make_name(struct creation *c)
 {
-    unsigned suffix;
-    if (c->names_left == 0)
-        return;
-    c->names_left--;
-    rng_bytes(&suffix, sizeof(suffix));
-    text_name_from_prompt(c->prompt, suffix & 0xffff, c->name);
+    uint32_t random;
+    if (c->names_left > 0) {
+        c->names_left--;
+        rng_bytes(&random, sizeof(random));
+        text_name_from_prompt(c->prompt, random, c->name);
+    }
+    if (c->display_name[0] == '\0')
+        text_display_from_name(c->name, c->display_name);
 }
 
 static void ask_scheduler(struct request *r)

@@ -239,7 +239,8 @@ static bool read_filter(struct request *r, const struct search *s, struct list_f
     }
     if (status != NULL && !task_status_is_known(status)) {
         snprintf(detail, sizeof(detail),
-            "Query param \"status\" has invalid value: \"%.64s\" is not a valid task status",
+            "Query param \"status\" has invalid value: \"%.64s\" is not a valid task status; it is "
+            "one of pending, initializing, active, paused, unknown, error",
             status);
         answer_invalid(r, 400, BAD_QUERY, "status", detail);
         return false;

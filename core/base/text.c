@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cleanup.h"
+
 #define NAME_WORDS_MAX 27
 #define ESC            0x1b
 #define REPLACEMENT    "\xef\xbf\xbd"
@@ -250,8 +252,25 @@ static void prompt_line(struct strbuf *out, const char *prompt)
     text_add_sanitized(out, head);
 }
 
+/* Two of these and a hyphen are at most 27 characters. */
+static const char *const ADJECTIVES[] = {"able", "amber", "brave", "bright", "brisk", "calm",
+    "clear", "clever", "daring", "eager", "fair", "gentle", "golden", "happy", "honest", "jolly",
+    "keen", "kind", "lively", "lucky", "merry", "nimble", "patient", "proud", "quick", "quiet",
+    "sharp", "silver", "steady", "swift", "warm", "wise"};
+static const char *const SURNAMES[] = {"allen", "babbage", "backus", "boole", "borg", "cerf",
+    "church", "clarke", "dijkstra", "easley", "engelbart", "feinler", "goldberg", "hamilton",
+    "hopper", "iverson", "johnson", "kay", "kernighan", "knuth", "lamarr", "lamport", "liskov",
+    "lovelace", "mccarthy", "noether", "perlman", "ritchie", "shannon", "thompson", "turing",
+    "wirth"};
+
+static size_t name_from_nothing(unsigned random, char ret_name[static TASK_NAME_MAX + 1])
+{
+    return (size_t)snprintf(ret_name, TASK_NAME_MAX, "%s-%s",
+        ADJECTIVES[random % COUNT(ADJECTIVES)], SURNAMES[(random >> 8) % COUNT(SURNAMES)]);
+}
+
 void text_name_from_prompt(
-    const char *prompt, unsigned suffix, char ret_name[static TASK_NAME_MAX + 1])
+    const char *prompt, uint32_t random, char ret_name[static TASK_NAME_MAX + 1])
 {
     struct strbuf line;
     strbuf_init(&line);
@@ -268,8 +287,20 @@ void text_name_from_prompt(
         n--;
     strbuf_done(&line);
     if (n == 0)
-        n = (size_t)snprintf(ret_name, TASK_NAME_MAX, "task");
-    snprintf(ret_name + n, TASK_NAME_MAX + 1 - n, "-%04x", suffix & 0xffff);
+        n = name_from_nothing(random >> 16, ret_name);
+    snprintf(ret_name + n, TASK_NAME_MAX + 1 - n, "-%04x", random & 0xffff);
+}
+
+void text_display_from_name(const char *name, char ret_name[static TASK_DISPLAY_NAME_MAX + 1])
+{
+    const char *last = strrchr(name, '-');
+    bool has_suffix =
+        last != NULL && strlen(last) == 5 && strspn(last + 1, "0123456789abcdef") == 4;
+    size_t n = has_suffix ? (size_t)(last - name) : strlen(name);
+    snprintf(ret_name, TASK_DISPLAY_NAME_MAX + 1, "%.*s", (int)n, name);
+    for (char *c = ret_name; *c != '\0'; c++)
+        *c = *c == '-' ? ' ' : *c;
+    ret_name[0] = (char)toupper((unsigned char)ret_name[0]);
 }
 
 void text_display_from_prompt(const char *prompt, char ret_name[static TASK_DISPLAY_NAME_MAX + 1])

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/base/strbuf.h"
 
@@ -19,14 +20,17 @@
 bool text_is_name(const char *s);
 
 /* Names a task from its prompt (CODER rule: lower case, '-' for spaces, [a-z0-9-], at most 27
- * characters on a word boundary), followed by '-' and the four hex digits of `suffix`.  A prompt
- * that leaves nothing gives "task-<suffix>". */
+ * characters on a word boundary), followed by '-' and four hex digits: the low half of `random`.
+ * A prompt that leaves nothing gives an adjective and a surname, chosen by the high half. */
 void text_name_from_prompt(
-    const char *prompt, unsigned suffix, char ret_name[static TASK_NAME_MAX + 1]);
+    const char *prompt, uint32_t random, char ret_name[static TASK_NAME_MAX + 1]);
 
 /* First 64 bytes of the prompt on a word boundary (never inside a UTF-8 character), with "…" when
  * cut (within the 64), first letter upper-cased; empty for an empty prompt. */
 void text_display_from_prompt(const char *prompt, char ret_name[static TASK_DISPLAY_NAME_MAX + 1]);
+
+/* The display name of a task whose prompt gives none: "quiet-lovelace-00ff" is "Quiet lovelace". */
+void text_display_from_name(const char *name, char ret_name[static TASK_DISPLAY_NAME_MAX + 1]);
 
 /* Append `s` without ANSI sequences, HTML tags and control characters, white space collapsed to
  * single spaces and trimmed: fit for a status line. */

@@ -36,8 +36,8 @@ static void names_from_prompts(void **state)
     (void)state;
     static const struct pair rows[] = {
         {"Fix the login bug",                         "fix-the-login-bug-00ff"          },
-        {"",                                          "task-00ff"                       },
-        {"!!! ???",                                   "task-00ff"                       },
+        {"",                                          "able-allen-00ff"                 },
+        {"!!! ???",                                   "able-allen-00ff"                 },
         {"  Fix\n\tthe   bug  ",                      "fix-the-bug-00ff"                },
         {"a - b -- c",                                "a-b-c-00ff"                      },
         {"Refactor the payment service entirely now", "refactor-the-payment-00ff"       },
@@ -53,6 +53,25 @@ static void names_from_prompts(void **state)
         assert_string_equal(name, rows[i].out);
         assert_true(text_is_name(name));
     }
+}
+
+static void names_from_nothing(void **state)
+{
+    (void)state;
+    char name[TASK_NAME_MAX + 1], display[TASK_DISPLAY_NAME_MAX + 1];
+    size_t longest = 0;
+    for (uint32_t random = 0; random < 0x10000; random++) {
+        text_name_from_prompt("", random << 16 | 0xbeef, name);
+        longest = strlen(name) > longest ? strlen(name) : longest;
+        assert_true(text_is_name(name));
+    }
+    assert_true(longest <= TASK_NAME_MAX);
+    text_name_from_prompt("", 0x17191234, name);
+    assert_string_equal(name, "quiet-lovelace-1234");
+    text_display_from_name(name, display);
+    assert_string_equal(display, "Quiet lovelace");
+    text_display_from_name("given", display);
+    assert_string_equal(display, "Given");
 }
 
 static void shows(const char *prompt, const char *want)
@@ -194,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),
         cmocka_unit_test(names_from_prompts),
+        cmocka_unit_test(names_from_nothing),
         cmocka_unit_test(display_names_from_prompts),
         cmocka_unit_test(status_lines),
         cmocka_unit_test(program_output),
