@@ -13,8 +13,8 @@ CROSS JOIN LATERAL (
         i.username, b.reason::text, j.id, j.state::text, j.error, j.created_at, j.started_at,
         j.completed_at, j.cancel_requested_at, j.worker_id, k.name, v.file_id, w.organization_id,
         tpl.id, tpl.name, tpl.display_name, tpl.icon, w.task_id, a.id, a.name, a.lifecycle::text,
-        a.connected_at, a.created_at, w.created_at, greatest(w.updated_at, j.updated_at), o.name, tpl.active_version_id,
-        b.deadline, w.ttl_ms, extract(epoch FROM now() - j.completed_at)::bigint,
+        a.connected_at, a.created_at, w.created_at, greatest(w.updated_at, lj.updated_at), o.name,
+        tpl.active_version_id, b.deadline, w.ttl_ms, extract(epoch FROM now() - j.completed_at)::bigint,
         w.latest_build_id <> b.id AND lj.state = 'succeeded', a.disconnected_at, w.deleted_at,
         la.id, la.state::text, la.state_message, la.state_uri, la.state_at, lp.id,
         md5(la.id::text || la.state_at::text)::uuid, t.template_version_preset_id
