@@ -125,7 +125,11 @@ static void load_tasks(struct leader *l, const struct db_result *r)
             .activity_bump_ms = db_int(r, i, 33),
             .has_deadline = !db_is_null(r, i, 34),
             .deadline_left_ms = db_int(r, i, 34),
-            .message_seq = db_int(r, i, 35)};
+            .message_seq = db_int(r, i, 35),
+            .start_after_us = db_is_null(r, i, 36) ? 0 : db_time_us(r, i, 36),
+            .time_limit_ms = db_int(r, i, 37),
+            .ran_ms = db_int(r, i, 38),
+            .has_parameters = db_bool(r, i, 39)};
         if (job_state_parse(db_text(r, i, 26), &t.state))
             core_load_task(l->core, &t);
     }
@@ -320,6 +324,8 @@ static void show_counts(const struct leader *l)
     METRIC_SET(retries, n.retries);
     METRIC_SET(made_room, n.made_room);
     METRIC_SET(auto_paused, n.auto_paused);
+    METRIC_SET(time_limited, n.time_limited);
+    METRIC_SET(sleeping, n.sleeping);
     METRIC_SET(messages_waiting, n.messages);
     METRIC_SET(messages_delivered, n.delivered);
 }

@@ -11,13 +11,16 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/list.h"
+#include "core/base/parameter.h"
 #include "core/base/text.h"
 #include "scheduler/work_message.h"
 
-#define CALLS_MAX   20000
-#define FILE_CHUNK  (1024 * 1024)
-#define SERVERS_MAX 8
-#define TTL_MS_MAX  UINT64_C(315576000000) /* ten years */
+#define CALLS_MAX    20000
+#define FILE_CHUNK   (1024 * 1024)
+#define SERVERS_MAX  8
+#define TTL_MS_MAX   UINT64_C(315576000000)      /* ten years */
+#define START_US_MAX INT64_C(253402300799000000) /* the end of the year 9999 */
+#define PRIORITY_MAX 100
 
 struct serve {
     struct bus_server *servers[SERVERS_MAX];
@@ -61,6 +64,60 @@ static int64_t pause_of(uint64_t ms)
     return (int64_t)(ms < TTL_MS_MAX ? ms : TTL_MS_MAX);
 }
 
+/* Borrowed; the caller frees the list.  NULL: one is too long, or there are too many. */
+static struct named_text *texts_of(
+    Stint__V1__NamedText *const *list, size_t n, size_t n_max, size_t name_max, size_t value_max)
+{
+    struct named_text *texts = n <= n_max ? mem_calloc(n + 1, sizeof(*texts)) : NULL;
+    for (size_t i = 0; texts != NULL && i < n; i++) {
+        texts[i] = (struct named_text){list[i]->name, list[i]->value};
+        size_t name = strlen(texts[i].name);
+        if (name == 0 || name > name_max || strlen(texts[i].value) > value_max) {
+            free(texts);
+            return NULL;
+        }
+    }
+    return texts;
+}
+
+static struct named_text *parameters_of(Stint__V1__NamedText *const *list, size_t n)
+{
+    return texts_of(list, n, PARAMETERS_MAX, PARAMETER_NAME_MAX, PARAMETER_VALUE_MAX);
+}
+
+static struct named_text *labels_of(Stint__V1__NamedText *const *list, size_t n)
+{
+    return texts_of(list, n, LABELS_MAX, LABEL_NAME_MAX, LABEL_VALUE_MAX);
+}
+
+static bool is_priority(int32_t priority)
+{
+    return priority >= -PRIORITY_MAX && priority <= PRIORITY_MAX;
+}
+
+static bool is_start(int64_t us)
+{
+    return us >= 0 && us <= START_US_MAX;
+}
+
+/* The options of a new task; false: they are beyond their limits. */
+static bool read_options(const Stint__V1__TaskCreate *m, struct task_create *r,
+    struct named_text *parameters, struct named_text *labels)
+{
+    r->priority = m->priority;
+    r->ttl_ms = pause_of(m->ttl_ms);
+    r->activity_bump_ms = pause_of(m->activity_bump_ms);
+    r->start_after_us = m->start_after_us;
+    r->time_limit_ms = pause_of(m->time_limit_ms);
+    r->parameters = parameters;
+    r->n_parameters = m->n_parameter;
+    r->labels = labels;
+    r->n_labels = m->n_label;
+    return parameters != NULL && labels != NULL && is_priority(m->priority) &&
+           is_start(m->start_after_us) &&
+           wire_get_uuid(&m->template_version_preset_id, &r->preset_id);
+}
+
 static void on_task_create(struct serve *s, struct bus_call *bus, const envelope *e)
 {
     const Stint__V1__TaskCreate *m = e->task_create;
@@ -70,23 +127,35 @@ static void on_task_create(struct serve *s, struct bus_call *bus, const envelope
         .template_name = m->template_name,
         .name = m->name,
         .display_name = m->display_name,
-        .prompt = m->prompt,
-        .priority = m->priority,
-        .ttl_ms = pause_of(m->ttl_ms),
-        .activity_bump_ms = pause_of(m->activity_bump_ms)};
+        .prompt = m->prompt};
+    scoped_free struct named_text *parameters = parameters_of(m->parameter, m->n_parameter);
+    scoped_free struct named_text *labels = labels_of(m->label, m->n_label);
     bool ok = wire_get_uuid(&m->task_id, &r.task_id) && wire_get_uuid(&m->owner_id, &r.owner_id) &&
               wire_get_uuid(&m->organization_id, &r.organization_id) &&
               wire_get_uuid(&m->initiator_id, &r.initiator_id) &&
               wire_get_uuid(&m->template_id, &r.template_id) &&
               wire_get_uuid(&m->template_version_id, &r.version_id) &&
-              wire_get_uuid(&m->file_id, &r.file_id);
+              wire_get_uuid(&m->file_id, &r.file_id) && read_options(m, &r, parameters, labels);
     size_t name = strlen(r.name);
     if (!ok || uuid_is_nil(&r.task_id) || uuid_is_nil(&r.owner_id) || uuid_is_nil(&r.version_id) ||
         name == 0 || name > TASK_NAME_MAX || r.provisioner[0] == '\0') {
-        MALFORMED(s, bus, "TaskCreate lacks an id, a name or a provisioner");
+        MALFORMED(s, bus, "TaskCreate lacks an id, a name or a provisioner, or has a bad option");
         return;
     }
     core_task_create(s->core, &r, open_call(s, bus));
+}
+
+static void resume_with(
+    struct serve *s, struct bus_call *bus, const Stint__V1__TaskCommand *m, struct task_resume *r)
+{
+    scoped_free struct named_text *parameters = parameters_of(m->parameter, m->n_parameter);
+    if (parameters == NULL) {
+        MALFORMED(s, bus, "TaskCommand has a bad parameter");
+        return;
+    }
+    r->parameters = parameters;
+    r->n_parameters = m->n_parameter;
+    core_task_resume(s->core, r, open_call(s, bus));
 }
 
 static void on_task_command(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -99,8 +168,46 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
         MALFORMED(s, bus, "TaskCommand lacks an id");
         return;
     }
+    if (m->set_parameters && m->verb == STINT__V1__TASK_VERB__TASK_VERB_RESUME) {
+        struct task_resume r = {.task_id = task, .initiator_id = initiator, .build_id = build};
+        resume_with(s, bus, m, &r);
+        return;
+    }
     core_task_command(
         s->core, (enum task_verb)m->verb, &task, &initiator, &build, m->input, open_call(s, bus));
+}
+
+/* Every bit but those of options that this version does not know. */
+static bool options_set(const Stint__V1__TaskUpdate *m, unsigned *ret)
+{
+    for (size_t i = 0; i < m->n_set; i++) {
+        if ((unsigned)m->set[i] < TASK_OPTION_DISPLAY_NAME ||
+            (unsigned)m->set[i] > TASK_OPTION_LABELS)
+            return false;
+        *ret |= 1u << m->set[i];
+    }
+    return true;
+}
+
+static void on_task_update(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TaskUpdate *m = e->task_update;
+    scoped_free struct named_text *labels = labels_of(m->label, m->n_label);
+    struct task_update r = {.display_name = m->display_name,
+        .priority = m->priority,
+        .start_after_us = m->start_after_us,
+        .time_limit_ms = pause_of(m->time_limit_ms),
+        .ttl_ms = pause_of(m->ttl_ms),
+        .labels = labels,
+        .n_labels = m->n_label};
+    if (!wire_get_uuid(&m->task_id, &r.task_id) ||
+        !wire_get_uuid(&m->initiator_id, &r.initiator_id) || !options_set(m, &r.set) ||
+        labels == NULL || !is_priority(m->priority) || !is_start(m->start_after_us) ||
+        strlen(m->display_name) > TASK_DISPLAY_NAME_MAX) {
+        MALFORMED(s, bus, "TaskUpdate lacks an id, or has a bad option");
+        return;
+    }
+    core_task_update(s->core, &r, open_call(s, bus));
 }
 
 static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -179,13 +286,14 @@ static void on_queue_query(struct serve *s, struct bus_call *bus, const envelope
         if (!wire_get_uuid(&m->task_id[i], &id))
             continue;
         struct queue_place at = core_queue_place(s->core, &id);
-        if (at.position == 0)
+        if (at.position == 0 && at.starts_in_ms == 0)
             continue;
         Stint__V1__QueueReply__Place *p = &places[reply.n_place];
         stint__v1__queue_reply__place__init(p);
         p->task_id = m->task_id[i];
         p->position = at.position;
         p->eta_ms = at.eta_ms;
+        p->starts_in_ms = at.starts_in_ms;
         list[reply.n_place++] = p;
     }
     reply.place = list;
@@ -269,6 +377,79 @@ static struct row_version_app *apps_of(const Stint__V1__ImportResult *m)
     return apps;
 }
 
+static struct row_version_parameter row_of_parameter(const Stint__V1__ImportedParameter *m)
+{
+    return (struct row_version_parameter){.name = m->name,
+        .display_name = m->display_name,
+        .description = m->description,
+        .icon = m->icon,
+        .type = m->type,
+        .default_value = m->default_value,
+        .regex = m->validation_regex,
+        .error = m->validation_error,
+        .is_mutable = m->mutable_,
+        .required = m->required,
+        .has_min = m->has_min,
+        .has_max = m->has_max,
+        .min = m->validation_min,
+        .max = m->validation_max};
+}
+
+/* Parameters, their options, presets and their values, as the core takes them. */
+struct import_lists {
+    struct import_parameter *parameters;
+    struct import_preset *presets;
+    VEC(struct row_version_option) options;
+    VEC(struct named_text) values;
+};
+
+static void import_lists_done(struct import_lists *l)
+{
+    free(l->parameters);
+    free(l->presets);
+    vec_done(&l->options);
+    vec_done(&l->values);
+}
+
+/* Everything is gathered before anything is pointed at: the arrays move as they grow. */
+static void list_options(struct import_lists *l, const Stint__V1__ImportResult *m)
+{
+    l->parameters = mem_calloc(m->n_parameter, sizeof(*l->parameters));
+    for (size_t i = 0; i < m->n_parameter; i++)
+        for (size_t k = 0; k < m->parameter[i]->n_option; k++) {
+            const Stint__V1__ImportedOption *o = m->parameter[i]->option[k];
+            *vec_push(&l->options) = (struct row_version_option){
+                .name = o->name, .value = o->value, .description = o->description, .icon = o->icon};
+        }
+    for (size_t i = 0, at = 0; i < m->n_parameter; i++) {
+        size_t n = m->parameter[i]->n_option;
+        l->parameters[i] = (struct import_parameter){
+            row_of_parameter(m->parameter[i]), n > 0 ? &l->options.v[at] : NULL, n};
+        at += n;
+    }
+}
+
+static void list_presets(struct import_lists *l, const Stint__V1__ImportResult *m)
+{
+    l->presets = mem_calloc(m->n_preset, sizeof(*l->presets));
+    for (size_t i = 0; i < m->n_preset; i++)
+        for (size_t k = 0; k < m->preset[i]->n_parameter; k++)
+            *vec_push(&l->values) = (struct named_text){
+                m->preset[i]->parameter[k]->name, m->preset[i]->parameter[k]->value};
+    for (size_t i = 0, at = 0; i < m->n_preset; i++) {
+        const Stint__V1__ImportedPreset *p = m->preset[i];
+        l->presets[i] = (struct import_preset){
+            .row = {.name = p->name,
+                    .description = p->description,
+                    .icon = p->icon,
+                    .is_default = p->is_default},
+            .parameters = p->n_parameter > 0 ? &l->values.v[at] : NULL,
+            .n_parameters = p->n_parameter
+        };
+        at += p->n_parameter;
+    }
+}
+
 static void take_result(
     struct serve *s, const struct uuid *worker_id, const Stint__V1__JobResult *m)
 {
@@ -281,11 +462,18 @@ static void take_result(
     if (!wire_get_uuid(&m->job_id, &r.job.id))
         return;
     scoped_free struct row_version_app *apps = NULL;
+    scoped(import_lists_done) struct import_lists lists = {0};
     if (m->import != NULL) {
         r.has_ai_task = m->import->has_ai_task;
         r.app_slug = m->import->app_slug;
         r.apps = apps = apps_of(m->import);
         r.n_apps = m->import->n_app;
+        list_options(&lists, m->import);
+        list_presets(&lists, m->import);
+        r.parameters = lists.parameters;
+        r.n_parameters = m->import->n_parameter;
+        r.presets = lists.presets;
+        r.n_presets = m->import->n_preset;
     }
     scoped_free struct row_log *logs = m->n_log > 0 ? mem_calloc(m->n_log, sizeof(*logs)) : NULL;
     for (size_t i = 0; i < m->n_log; i++)
@@ -379,6 +567,7 @@ static const struct {
 } handlers[] = {
     {STINT__V1__ENVELOPE__BODY_TASK_CREATE,       on_task_create      },
     {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,      on_task_command     },
+    {STINT__V1__ENVELOPE__BODY_TASK_UPDATE,       on_task_update      },
     {STINT__V1__ENVELOPE__BODY_TASK_SEND,         on_task_send        },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,     on_message_queue    },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,  on_message_withdraw },

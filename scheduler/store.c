@@ -34,8 +34,8 @@ struct sent {
     struct store *store;
     uint64_t generation;
     size_t n_statements, n_rows;
-    int at_jobs, at_apps, at_messages; /* statement numbers, -1: none */
-    int at_prompts, at_contents, at_agents, at_states;
+    int at_jobs, at_apps, at_messages, at_starts; /* statement numbers, -1: none */
+    int at_prompts, at_parameters, at_contents, at_agents, at_states;
 };
 
 struct store *store_new(struct db *db, struct kv *kv, struct serve *serve,
@@ -76,19 +76,137 @@ void store_lead(struct store *s, struct core *core, uint64_t epoch)
         db_add_array(b, a_);                            \
     } while (0)
 
+/* Names with their texts, and whose they are. */
+struct text_columns {
+    struct db_array *of, *names, *values;
+};
+
+static struct text_columns text_columns_new(void)
+{
+    return (struct text_columns){
+        db_array_new(DB_UUID), db_array_new(DB_TEXT), db_array_new(DB_TEXT)};
+}
+
+static void put_texts(struct text_columns *c, const struct effects *e, const struct uuid *of,
+    const struct text_range *range)
+{
+    for (size_t i = range->at; i < range->at + range->n; i++) {
+        db_array_uuid(c->of, of);
+        db_array_text(c->names, e->texts.v[i].name);
+        db_array_text(c->values, e->texts.v[i].value);
+    }
+}
+
+static void add_texts(struct db_batch *b, const struct text_columns *c)
+{
+    db_add_array(b, c->of);
+    db_add_array(b, c->names);
+    db_add_array(b, c->values);
+}
+
+typedef VEC(const struct row_task_new *) task_row_vec;
+
+static void add_task_columns(struct db_batch *b, const task_row_vec *rows)
+{
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->id);
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->organization_id);
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->owner_id);
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->workspace_id);
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->version_id);
+    COLUMN(b, DB_TEXT, text, rows, (*row)->name);
+    COLUMN(b, DB_TEXT, text, rows, (*row)->display_name);
+    COLUMN(b, DB_TEXT, text, rows, (*row)->prompt);
+}
+
+static void add_tasks_with_options(
+    struct db_batch *b, const struct effects *e, const task_row_vec *rows)
+{
+    struct text_columns parameters = text_columns_new(), labels = text_columns_new();
+    for (size_t i = 0; i < rows->n; i++) {
+        put_texts(&parameters, e, &rows->v[i]->id, &rows->v[i]->parameters);
+        put_texts(&labels, e, &rows->v[i]->id, &rows->v[i]->labels);
+    }
+    db_batch_add(b, SQL_STORE_INSERT_TASKS_WITH_OPTIONS);
+    add_task_columns(b, rows);
+    COLUMN(b, DB_UUID, uuid, rows, &(*row)->preset_id);
+    COLUMN(b, DB_INT4, int4, rows, (*row)->priority);
+    COLUMN(b, DB_TIME, time, rows, (*row)->start_after_us);
+    COLUMN(b, DB_INT8, int8, rows, (*row)->time_limit_ms);
+    add_texts(b, &parameters);
+    add_texts(b, &labels);
+}
+
 static void add_tasks(struct db_batch *b, const struct effects *e)
 {
-    if (e->tasks_new.n == 0)
-        return;
-    db_batch_add(b, SQL_STORE_INSERT_TASKS);
-    COLUMN(b, DB_UUID, uuid, &e->tasks_new, &row->id);
-    COLUMN(b, DB_UUID, uuid, &e->tasks_new, &row->organization_id);
-    COLUMN(b, DB_UUID, uuid, &e->tasks_new, &row->owner_id);
-    COLUMN(b, DB_UUID, uuid, &e->tasks_new, &row->workspace_id);
-    COLUMN(b, DB_UUID, uuid, &e->tasks_new, &row->version_id);
-    COLUMN(b, DB_TEXT, text, &e->tasks_new, row->name);
-    COLUMN(b, DB_TEXT, text, &e->tasks_new, row->display_name);
-    COLUMN(b, DB_TEXT, text, &e->tasks_new, row->prompt);
+    task_row_vec plain = {0}, special = {0};
+    for (size_t i = 0; i < e->tasks_new.n; i++) {
+        const struct row_task_new *t = &e->tasks_new.v[i];
+        *vec_push(t->has_options ? &special : &plain) = t;
+    }
+    if (plain.n > 0) {
+        db_batch_add(b, SQL_STORE_INSERT_TASKS);
+        add_task_columns(b, &plain);
+    }
+    if (special.n > 0)
+        add_tasks_with_options(b, e, &special);
+    vec_done(&plain);
+    vec_done(&special);
+}
+
+static bool sets(const struct row_task_options *o, enum task_option option)
+{
+    return (o->set & 1u << option) != 0;
+}
+
+/* NULL unless it is set. */
+static void add_texts_if(struct db_batch *b, const struct effects *e,
+    const struct row_task_options *o, enum task_option option, const struct text_range *range)
+{
+    struct text_columns texts = text_columns_new();
+    put_texts(&texts, e, &o->id, range);
+    db_add_bool(b, sets(o, option));
+    db_array_free(texts.of);
+    db_add_array(b, texts.names);
+    db_add_array(b, texts.values);
+}
+
+static void add_int8_if(struct db_batch *b, bool is_set, int64_t v)
+{
+    if (is_set)
+        db_add_int8(b, v);
+    else
+        db_add_null(b);
+}
+
+static void add_one_options(
+    struct db_batch *b, const struct effects *e, const struct row_task_options *o)
+{
+    db_batch_add(b, SQL_STORE_UPDATE_OPTIONS);
+    db_add_uuid(b, &o->id);
+    db_add_text(b, sets(o, TASK_OPTION_DISPLAY_NAME) ? o->display_name : NULL);
+    if (sets(o, TASK_OPTION_PRIORITY))
+        db_add_int4(b, o->priority);
+    else
+        db_add_null(b);
+    db_add_bool(b, sets(o, TASK_OPTION_START_AFTER));
+    db_add_time(b, o->start_after_us);
+    add_int8_if(b, sets(o, TASK_OPTION_TIME_LIMIT), o->time_limit_ms);
+    add_texts_if(b, e, o, TASK_OPTION_LABELS, &o->labels);
+    add_texts_if(b, e, o, TASK_OPTION_PARAMETERS, &o->parameters);
+    db_add_uuid(b, &o->workspace_id);
+    add_int8_if(b, sets(o, TASK_OPTION_TTL), o->ttl_ms);
+    db_add_uuid(b, &o->audit.actor_id);
+    db_add_text(b, o->audit.action);
+    db_add_text(b, o->audit.target);
+    db_add_text(b, o->audit.ip);
+    db_add_text(b, o->audit.user_agent);
+    db_add_text(b, o->audit.request_id);
+}
+
+static void add_options(struct db_batch *b, const struct effects *e)
+{
+    for (size_t i = 0; i < e->options.n; i++)
+        add_one_options(b, e, &e->options.v[i]);
 }
 
 /* Each new task has its first build in the same batch; find both in step. */
@@ -131,6 +249,7 @@ static void add_builds(struct db_batch *b, const struct effects *e)
     COLUMN(b, DB_INT4, int4, &e->builds_new, row->number);
     COLUMN(b, DB_TEXT, text, &e->builds_new, job_kind_name(row->kind));
     COLUMN(b, DB_TEXT, text, &e->builds_new, row->reason);
+    COLUMN(b, DB_UUID, uuid, &e->builds_new, row->has_parameters ? &row->task_id : NULL);
 
     db_batch_add(b, SQL_STORE_INSERT_JOBS);
     COLUMN(b, DB_UUID, uuid, &e->builds_new, &row->job_id);
@@ -262,6 +381,54 @@ static void add_version_apps(struct db_batch *b, const struct effects *e)
     COLUMN(b, DB_BOOL, bool, &e->version_apps, row->is_task_app);
 }
 
+static void add_version_parameters(struct db_batch *b, const struct effects *e)
+{
+    if (e->version_parameters.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_INSERT_VERSION_PARAMETERS);
+    COLUMN(b, DB_UUID, uuid, &e->version_parameters, &row->version_id);
+    COLUMN(b, DB_INT4, int4, &e->version_parameters, row->position);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->name);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->display_name);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->description);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->icon);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->type);
+    COLUMN(b, DB_BOOL, bool, &e->version_parameters, row->is_mutable);
+    COLUMN(b, DB_BOOL, bool, &e->version_parameters, row->required);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->default_value);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->regex);
+    COLUMN(b, DB_TEXT, text, &e->version_parameters, row->error);
+    COLUMN(b, DB_BOOL, bool, &e->version_parameters, row->has_min);
+    COLUMN(b, DB_INT8, int8, &e->version_parameters, row->min);
+    COLUMN(b, DB_BOOL, bool, &e->version_parameters, row->has_max);
+    COLUMN(b, DB_INT8, int8, &e->version_parameters, row->max);
+    COLUMN(b, DB_UUID, uuid, &e->version_options, &row->version_id);
+    COLUMN(b, DB_TEXT, text, &e->version_options, row->parameter);
+    COLUMN(b, DB_TEXT, text, &e->version_options, row->name);
+    COLUMN(b, DB_TEXT, text, &e->version_options, row->value);
+    COLUMN(b, DB_TEXT, text, &e->version_options, row->description);
+    COLUMN(b, DB_TEXT, text, &e->version_options, row->icon);
+}
+
+static void add_version_presets(struct db_batch *b, const struct effects *e)
+{
+    if (e->version_presets.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_INSERT_VERSION_PRESETS);
+    COLUMN(b, DB_UUID, uuid, &e->version_presets, &row->id);
+    COLUMN(b, DB_UUID, uuid, &e->version_presets, &row->version_id);
+    COLUMN(b, DB_INT4, int4, &e->version_presets, row->position);
+    COLUMN(b, DB_TEXT, text, &e->version_presets, row->name);
+    COLUMN(b, DB_TEXT, text, &e->version_presets, row->description);
+    COLUMN(b, DB_TEXT, text, &e->version_presets, row->icon);
+    COLUMN(b, DB_BOOL, bool, &e->version_presets, row->is_default);
+    struct text_columns texts = text_columns_new();
+    for (size_t i = 0; i < e->version_presets.n; i++)
+        put_texts(&texts, e, &e->version_presets.v[i].id, &e->version_presets.v[i].parameters);
+    db_batch_add(b, SQL_STORE_INSERT_PRESET_PARAMETERS);
+    add_texts(b, &texts);
+}
+
 static void add_deadlines(struct db_batch *b, const struct effects *e)
 {
     if (e->deadlines.n == 0)
@@ -372,6 +539,37 @@ static int add_prompts(struct db_batch *b, const struct effects *e)
     return (int)db_batch_count(b) - 1;
 }
 
+/* Whose parameters the dispatches carry. */
+static int add_parameters(struct db_batch *b, const struct effects *e)
+{
+    struct db_array *ids = NULL;
+    for (size_t i = 0; i < e->dispatches.n; i++) {
+        const struct work *w = &e->dispatches.v[i].work;
+        for (size_t k = 0; k < w->jobs.n; k++) {
+            if (!w->jobs.v[k].wants_parameters)
+                continue;
+            if (ids == NULL)
+                ids = db_array_new(DB_UUID);
+            db_array_uuid(ids, &w->jobs.v[k].task_id);
+        }
+    }
+    if (ids == NULL)
+        return -1;
+    db_batch_add(b, SQL_STORE_READ_PARAMETERS);
+    db_add_array(b, ids);
+    return (int)db_batch_count(b) - 1;
+}
+
+/* The number of the statement that says how far off earliest starts are, -1: none. */
+static int add_starts(struct db_batch *b, const struct effects *e)
+{
+    if (e->starts.n == 0)
+        return -1;
+    db_batch_add(b, SQL_STORE_READ_STARTS);
+    COLUMN(b, DB_UUID, uuid, &e->starts, row);
+    return (int)db_batch_count(b) - 1;
+}
+
 static void add_lost(struct db_batch *b, const struct effects *e)
 {
     if (e->agents_lost.n == 0)
@@ -466,6 +664,14 @@ static void learn_health(struct store *s, const struct db_result *apps)
         struct uuid agent_id = db_uuid(apps, i, 0);
         if (db_bool(apps, i, 1))
             core_agent_health(s->core, &agent_id, NULL, "initializing");
+    }
+}
+
+static void learn_starts(struct store *s, const struct db_result *starts)
+{
+    for (size_t i = 0; starts != NULL && i < db_rows(starts); i++) {
+        struct uuid id = db_uuid(starts, i, 0);
+        core_start_in(s->core, &id, db_time_us(starts, i, 1), db_int(starts, i, 2));
     }
 }
 
@@ -572,11 +778,14 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
     METRIC_ADD(commit_rows, sent->n_rows);
     METRIC_ADD(commit_us, clock_mono_us() - s->sent_us);
     struct readings r = {
-        .texts = {result_at(results, sent->at_prompts), result_at(results, sent->at_contents)},
+        .texts = {result_at(results, sent->at_prompts), result_at(results, sent->at_parameters),
+                  result_at(results, sent->at_contents)},
         .agents = result_at(results, sent->at_agents),
         .states = result_at(results, sent->at_states)
     };
+    core_set_now(s->core, clock_mono_ms());
     learn_health(s, result_at(results, sent->at_apps));
+    learn_starts(s, result_at(results, sent->at_starts));
     learn_gone(s, result_at(results, sent->at_messages), r.texts.contents);
     release(s, &s->batch, &r);
     effects_clear(&s->batch);
@@ -591,6 +800,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     db_add_int8(b, (int64_t)s->epoch);
     add_tasks(b, e);
     add_workspaces(b, e);
+    add_options(b, e); /* before the builds, which copy parameters */
     add_builds(b, e);
     sent->at_apps = add_agents(b, e);
     add_jobs_new(b, e);
@@ -604,13 +814,17 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_task_changes(b, e);
     add_versions(b, e);
     add_version_apps(b, e);
+    add_version_parameters(b, e);
+    add_version_presets(b, e);
     add_deadlines(b, e);
     add_lost(b, e);
     sent->at_messages = add_messages(b, e);
     add_workers(b, e);
     add_statuses(b, e);
     add_logs(b, e);
+    sent->at_starts = add_starts(b, e);
     sent->at_prompts = add_prompts(b, e);
+    sent->at_parameters = add_parameters(b, e);
     sent->at_contents = add_contents(b, e);
     sent->at_agents = add_opened(b, e);
     sent->at_states = add_states(b, e);

@@ -28,6 +28,44 @@ static char *lend(const char *s)
     return (char *)(uintptr_t)(s != NULL ? s : "");
 }
 
+/* Rows of parameters as messages, and how far they have been handed out. */
+struct parameter_pool {
+    Stint__V1__NamedText *texts, **list;
+    size_t n, next;
+};
+
+static size_t rows_of(const struct db_result *rows)
+{
+    return rows != NULL ? db_rows(rows) : 0;
+}
+
+static bool row_is_of(const struct db_result *rows, size_t i, const struct uuid *task_id)
+{
+    struct uuid id = db_uuid(rows, i, 0);
+    return uuid_eq(&id, task_id);
+}
+
+/* The bytes of them.  Jobs come in the order of the rows, so that the search is short. */
+static size_t put_parameters(Stint__V1__JobSpec *m, const struct uuid *task_id,
+    const struct db_result *rows, struct parameter_pool *pool)
+{
+    size_t n_rows = rows_of(rows), bytes = 0, i = pool->next;
+    while (i < n_rows && !row_is_of(rows, i, task_id))
+        i++;
+    m->parameter = pool->list + pool->n;
+    for (; i < n_rows && row_is_of(rows, i, task_id); i++) {
+        Stint__V1__NamedText *t = &pool->texts[pool->n];
+        stint__v1__named_text__init(t);
+        t->name = lend(db_text(rows, i, 1));
+        t->value = lend(db_text(rows, i, 2));
+        bytes += strlen(t->name) + strlen(t->value) + 8;
+        pool->list[pool->n++] = t;
+        m->n_parameter++;
+        pool->next = i + 1;
+    }
+    return bytes;
+}
+
 static void fill_spec(Stint__V1__JobSpec *m, const struct job_spec *j, struct uuid_str *token,
     const struct db_result *prompts)
 {
@@ -65,6 +103,7 @@ struct parcel {
     struct uuid_str *tokens;
     Stint__V1__JobRef *refs;
     Stint__V1__AgentMessage *messages;
+    struct parameter_pool parameters;
     void **lists;
 };
 
@@ -83,13 +122,16 @@ static Stint__V1__JobRef **put_refs(
 }
 
 static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list, const struct work *w,
-    const struct db_result *prompts)
+    const struct work_texts *texts)
 {
     size_t bytes = 0;
     m->job = (Stint__V1__JobSpec **)(void *)*list;
     for (size_t i = 0; i < w->jobs.n; i++) {
-        fill_spec(&p->specs[i], &w->jobs.v[i], &p->tokens[i], prompts);
+        const struct job_spec *j = &w->jobs.v[i];
+        fill_spec(&p->specs[i], j, &p->tokens[i], texts->prompts);
         bytes += strlen(p->specs[i].prompt) + 512;
+        if (j->wants_parameters)
+            bytes += put_parameters(&p->specs[i], &j->task_id, texts->parameters, &p->parameters);
         if (i > 0 && bytes > WORK_BYTES_MAX)
             break; /* the next poll does not name the rest, so they are sent then */
         *(*list)++ = &p->specs[i];
@@ -121,12 +163,16 @@ static void put_messages(Stint__V1__WorkerWork *m, struct parcel *p, void ***lis
 void work_reply(
     struct bus_call *call, const struct work *w, uint64_t epoch, const struct work_texts *texts)
 {
-    size_t n_refs = w->cancels.n + w->abandons.n;
-    struct parcel p = {.specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
+    size_t n_refs = w->cancels.n + w->abandons.n, n_parameters = rows_of(texts->parameters);
+    struct parcel p = {
+        .specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
         .tokens = mem_calloc(w->jobs.n, sizeof(*p.tokens)),
         .refs = mem_calloc(n_refs, sizeof(*p.refs)),
         .messages = mem_calloc(w->messages.n, sizeof(*p.messages)),
-        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists))};
+        .parameters = {mem_calloc(n_parameters, sizeof(*p.parameters.texts)),
+                       mem_calloc(n_parameters, sizeof(*p.parameters.list)), 0, 0},
+        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists))
+    };
     scoped_free ProtobufCBinaryData *revoked = mem_calloc(w->revoked.n, sizeof(*revoked));
     Stint__V1__WorkerWork m = STINT__V1__WORKER_WORK__INIT;
     void **list = p.lists;
@@ -134,7 +180,7 @@ void work_reply(
 
     m.epoch = epoch;
     m.resync = w->resync;
-    put_jobs(&m, &p, &list, w, texts->prompts);
+    put_jobs(&m, &p, &list, w, texts);
     m.n_cancel = w->cancels.n;
     m.cancel = put_refs(&p, &at, &list, &w->cancels);
     m.n_abandon = w->abandons.n;
@@ -152,5 +198,7 @@ void work_reply(
     free(p.tokens);
     free(p.refs);
     free(p.messages);
+    free(p.parameters.texts);
+    free(p.parameters.list);
     free(p.lists);
 }

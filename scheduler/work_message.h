@@ -11,8 +11,9 @@
 
 /* What was read from Postgres for it; NULL if nothing was wanted. */
 struct work_texts {
-    const struct db_result *prompts;  /* rows (task id, prompt) */
-    const struct db_result *contents; /* rows (message id, content) */
+    const struct db_result *prompts;    /* rows (task id, prompt) */
+    const struct db_result *parameters; /* rows (task id, name, value), those of a task in a row */
+    const struct db_result *contents;   /* rows (message id, content) */
 };
 
 /* Answers the call.  Jobs beyond a few megabytes of prompts are left out: the worker's next poll

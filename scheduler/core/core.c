@@ -20,6 +20,8 @@ struct core *core_new(const struct core_conf *conf)
     list_init(&c->resting);
     list_init(&c->timed);
     list_init(&c->mailboxes);
+    list_init(&c->sleeping);
+    list_init(&c->limited);
     return c;
 }
 
@@ -319,7 +321,9 @@ void core_tick(struct core *c)
     agent_tick_sends(c);
     agent_tick_silent(c);
     message_tick(c);
+    earliest_tick(c);
     idle_tick(c);
+    limit_tick(c);
     if (c->conf.make_room)
         task_pause_to_make_room(c);
 }
@@ -331,6 +335,7 @@ struct core_counts core_counts(const struct core *c)
     n.holding = c->n_holding;
     n.cap = (size_t)c->conf.cap;
     n.waiting = c->n_waiting;
+    n.sleeping = c->n_sleeping;
     n.messages = c->messages.n;
     n.workers = c->workers.n;
     struct worker *w;

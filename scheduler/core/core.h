@@ -63,6 +63,11 @@ struct task_create {
     const char *name, *display_name, *prompt;
     int32_t priority;
     int64_t ttl_ms, activity_bump_ms; /* idle timeout; 0: never, no bump */
+    const struct named_text *parameters, *labels;
+    size_t n_parameters, n_labels;
+    struct uuid preset_id;  /* nil: none */
+    int64_t start_after_us; /* the database's wall clock; 0: at once */
+    int64_t time_limit_ms;  /* of one run; 0: none */
 };
 void core_task_create(struct core *c, const struct task_create *r, void *ticket);
 
@@ -75,6 +80,30 @@ enum task_verb { /* values match Stint__V1__TaskVerb */
 };
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket);
+
+/* TASK_RESUME with other parameters from now on. */
+struct task_resume {
+    struct uuid task_id, initiator_id, build_id;
+    const struct named_text *parameters;
+    size_t n_parameters;
+};
+void core_task_resume(struct core *c, const struct task_resume *r, void *ticket);
+
+/* Options of a task that is there: those of `set` (1u << enum task_option), all or none. */
+struct task_update {
+    struct uuid task_id, initiator_id;
+    unsigned set;
+    const char *display_name;
+    int32_t priority;
+    int64_t start_after_us, time_limit_ms, ttl_ms; /* 0: none */
+    const struct named_text *labels;
+    size_t n_labels;
+};
+void core_task_update(struct core *c, const struct task_update *r, void *ticket);
+/* What Postgres says of a task named in effects.starts: when it may start, and how long that is
+ * from now. */
+void core_start_in(
+    struct core *c, const struct uuid *task_id, int64_t start_after_us, int64_t left_ms);
 
 void core_task_send(struct core *c, const struct uuid *task_id, const struct uuid *initiator_id,
     const struct uuid *send_id, const char *content, void *ticket);
@@ -98,15 +127,17 @@ struct template_import {
 void core_template_import(struct core *c, const struct template_import *r, void *ticket);
 
 struct queue_place {
-    uint32_t position; /* 0: does not wait */
-    uint64_t eta_ms;   /* 0: cannot be told */
+    uint32_t position;     /* 0: does not wait in the queue */
+    uint64_t eta_ms;       /* 0: cannot be told */
+    uint64_t starts_in_ms; /* waits outside the queue for its earliest start; 0: does not */
 };
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id);
 
 struct core_counts {
     size_t tasks, holding, cap, waiting, workers, jobs_running;
+    size_t sleeping; /* tasks that wait for their earliest start */
     size_t messages; /* that wait for apps */
-    uint64_t stale_results, leases_lost, retries, made_room, auto_paused, delivered;
+    uint64_t stale_results, leases_lost, retries, made_room, auto_paused, time_limited, delivered;
 };
 struct core_counts core_counts(const struct core *c);
 
@@ -135,6 +166,17 @@ enum job_outcome { /* values match Stint__V1__JobOutcome */
     OUTCOME_CANCELED = 4,
     OUTCOME_HANDED_BACK = 5,
 };
+/* The rows' version_id and position are filled in. */
+struct import_parameter {
+    struct row_version_parameter row;
+    const struct row_version_option *options;
+    size_t n_options;
+};
+struct import_preset {
+    struct row_version_preset row;
+    const struct named_text *parameters;
+    size_t n_parameters;
+};
 struct job_result {
     struct job_ref job;
     enum job_outcome outcome;
@@ -144,6 +186,10 @@ struct job_result {
     const char *app_slug;
     const struct row_version_app *apps; /* imports; version_id and is_task_app are filled in */
     size_t n_apps;
+    const struct import_parameter *parameters; /* imports */
+    size_t n_parameters;
+    const struct import_preset *presets; /* imports */
+    size_t n_presets;
     const struct row_log *logs; /* id: the worker's number of the line */
     size_t n_logs;
 };
@@ -178,9 +224,11 @@ struct load_task {
     int32_t build_number, priority, attempt;
     int64_t token, status_seq, message_seq;
     int64_t ttl_ms, activity_bump_ms, deadline_left_ms; /* the last counts with has_deadline */
+    int64_t start_after_us;                             /* 0: none, or it is over */
+    int64_t time_limit_ms, ran_ms;                      /* ran_ms: since the start has succeeded */
     enum job_kind kind;
     enum job_state state;
-    bool deleted, holds_compute, cancel_requested, has_deadline;
+    bool deleted, holds_compute, cancel_requested, has_deadline, has_parameters;
 };
 void core_load_task(struct core *c, const struct load_task *t);
 

@@ -29,22 +29,27 @@ void work_done(struct work *w)
 }
 
 /* Every array of rows, so that clearing, freeing and counting cannot forget one. */
-#define EACH_ROWS(DO) \
-    DO(tasks_new)     \
-    DO(builds_new)    \
-    DO(jobs_new)      \
-    DO(jobs)          \
-    DO(workspaces)    \
-    DO(tasks)         \
-    DO(versions)      \
-    DO(version_apps)  \
-    DO(deadlines)     \
-    DO(messages_new)  \
-    DO(messages_over) \
-    DO(workers)       \
-    DO(statuses)      \
-    DO(agents_lost)   \
-    DO(logs)          \
+#define EACH_ROWS(DO)      \
+    DO(tasks_new)          \
+    DO(builds_new)         \
+    DO(jobs_new)           \
+    DO(jobs)               \
+    DO(workspaces)         \
+    DO(tasks)              \
+    DO(options)            \
+    DO(versions)           \
+    DO(version_apps)       \
+    DO(version_parameters) \
+    DO(version_options)    \
+    DO(version_presets)    \
+    DO(deadlines)          \
+    DO(messages_new)       \
+    DO(messages_over)      \
+    DO(workers)            \
+    DO(statuses)           \
+    DO(agents_lost)        \
+    DO(starts)             \
+    DO(logs)               \
     DO(audits)
 
 void effects_clear(struct effects *e)
@@ -59,6 +64,7 @@ void effects_clear(struct effects *e)
     vec_clear(&e->replies);
     vec_clear(&e->dispatches);
     vec_clear(&e->changed);
+    vec_clear(&e->texts);
     vec_clear(&e->arena);
 }
 
@@ -71,6 +77,7 @@ void effects_done(struct effects *e)
     vec_done(&e->replies);
     vec_done(&e->dispatches);
     vec_done(&e->changed);
+    vec_done(&e->texts);
     vec_done(&e->arena);
 }
 
@@ -81,6 +88,15 @@ const char *effects_strdup(struct effects *e, const char *s)
     char *copy = mem_strdup(s);
     *vec_push(&e->arena) = copy;
     return copy;
+}
+
+struct text_range effects_texts(struct effects *e, const struct named_text *list, size_t n)
+{
+    struct text_range r = {e->texts.n, n};
+    for (size_t i = 0; i < n; i++)
+        *vec_push(&e->texts) =
+            (struct named_text){effects_strdup(e, list[i].name), effects_strdup(e, list[i].value)};
+    return r;
 }
 
 bool effects_have_rows(const struct effects *e)

@@ -24,12 +24,58 @@
 enum job_kind { JOB_START = 1, JOB_STOP = 2, JOB_DELETE = 3, JOB_IMPORT = 4 };
 const char *job_kind_name(enum job_kind kind);
 
+/* A name with its text: a parameter and its value, a label. */
+struct named_text {
+    const char *name, *value;
+};
+
 /* ---- rows ---- */
+
+/* Some of a batch's `texts`. */
+struct text_range {
+    size_t at, n;
+};
 
 struct row_task_new {
     struct uuid id, organization_id, owner_id, workspace_id, template_id, version_id;
+    struct uuid preset_id; /* nil: none */
     const char *name, *display_name, *prompt, *provisioner;
     int64_t ttl_ms, activity_bump_ms;
+    int64_t start_after_us; /* INT64_MIN: at once */
+    int64_t time_limit_ms;
+    int32_t priority;
+    bool has_options; /* any that is not as the table has it anyway */
+    struct text_range parameters, labels;
+};
+
+/* Values match Stint__V1__TaskOption; the last is no part of it: a resume brings parameters. */
+enum task_option {
+    TASK_OPTION_DISPLAY_NAME = 1,
+    TASK_OPTION_PRIORITY = 2,
+    TASK_OPTION_START_AFTER = 3,
+    TASK_OPTION_TIME_LIMIT = 4,
+    TASK_OPTION_TTL = 5,
+    TASK_OPTION_LABELS = 6,
+    TASK_OPTION_PARAMETERS = 7,
+};
+
+struct row_audit {
+    struct uuid actor_id, resource_id;
+    const char *action, *resource_type;
+    /* What it is called, from where it was asked for, the prompt it gets.  Each may be NULL. */
+    const char *target, *ip, *user_agent, *request_id, *prompt;
+};
+
+/* Options of a task that is there. */
+struct row_task_options {
+    struct uuid id, workspace_id;
+    unsigned set; /* 1u << enum task_option: those that change */
+    const char *display_name;
+    int32_t priority;
+    int64_t start_after_us; /* INT64_MIN: none */
+    int64_t time_limit_ms, ttl_ms;
+    struct text_range labels, parameters;
+    struct row_audit audit; /* goes out with before and after; action NULL: none */
 };
 
 /* A build with its job, and its agent and app where the template has one. */
@@ -40,6 +86,7 @@ struct row_build_new {
     enum job_kind kind;
     enum job_state job_state;
     bool holds_compute;
+    bool has_parameters; /* the task has; the row gets a copy of them */
     const char *reason, *provisioner, *app_slug;
 };
 
@@ -86,7 +133,31 @@ struct row_version_app {
     bool has_health_check, is_task_app;
 };
 
-/* When a build's workspace is to pause by itself, counted from the commit. */
+/* What a task of a template version may or must be given. */
+struct row_version_parameter {
+    struct uuid version_id;
+    const char *name, *display_name, *description, *icon, *type, *default_value;
+    const char *regex, *error;
+    bool is_mutable, required, has_min, has_max;
+    int64_t min, max;
+    int32_t position;
+};
+
+/* A value that a parameter may have. */
+struct row_version_option {
+    struct uuid version_id;
+    const char *parameter, *name, *value, *description, *icon;
+};
+
+struct row_version_preset {
+    struct uuid version_id, id;
+    const char *name, *description, *icon;
+    bool is_default;
+    int32_t position;
+    struct text_range parameters;
+};
+
+/* When a build's workspace is to pause by itself, counted from the commit; below zero: never. */
 struct row_deadline {
     struct uuid build_id;
     int64_t left_ms;
@@ -119,15 +190,8 @@ struct row_status {
 
 struct row_log {
     struct uuid job_id;
-    int64_t id, at_us;
+    int64_t id, at_us; /* at_us 0: as it is written */
     const char *level, *stage, *output;
-};
-
-struct row_audit {
-    struct uuid actor_id, resource_id;
-    const char *action, *resource_type;
-    /* What it is called, from where it was asked for, the prompt it gets.  Each may be NULL. */
-    const char *target, *ip, *user_agent, *request_id, *prompt;
 };
 
 /* ---- said after the commit ---- */
@@ -149,14 +213,15 @@ struct job_ref {
     int64_t token;
 };
 
-/* All of JobSpec but the prompt, which the store reads from Postgres when `wants_prompt`. */
+/* All of JobSpec but the prompt and the parameters, which the store reads from Postgres when they
+ * are wanted. */
 struct job_spec {
     struct uuid job_id, version_id, file_id, build_id, workspace_id, task_id, owner_id;
     struct uuid agent_id, agent_token;
     int64_t token;
     enum job_kind kind;
     int32_t attempt, build_number;
-    bool wants_prompt;
+    bool wants_prompt, wants_parameters;
     const char *provisioner, *workspace_name, *owner_name, *app_slug, *template_name;
 };
 
@@ -195,20 +260,27 @@ struct effects {
     VEC(struct row_job) jobs;
     VEC(struct row_workspace) workspaces;
     VEC(struct row_task_change) tasks;
+    VEC(struct row_task_options) options;
     VEC(struct row_version_done) versions;
     VEC(struct row_version_app) version_apps;
+    VEC(struct row_version_parameter) version_parameters;
+    VEC(struct row_version_option) version_options;
+    VEC(struct row_version_preset) version_presets;
     VEC(struct row_deadline) deadlines;
     VEC(struct row_message_new) messages_new;
     VEC(struct row_message_over) messages_over;
     VEC(struct row_worker) workers;
     VEC(struct row_status) statuses;
     uuid_vec agents_lost; /* without a session for long */
+    uuid_vec starts;      /* tasks whose earliest start is to be looked up: core_start_in() */
     VEC(struct row_log) logs;
     VEC(struct row_audit) audits;
 
     VEC(struct reply) replies;
     VEC(struct dispatch) dispatches;
     uuid_vec changed; /* tasks whose reading has changed */
+
+    VEC(struct named_text) texts; /* that rows name by a text_range */
 
     VEC(char *) arena;
 };
@@ -217,6 +289,8 @@ void effects_clear(struct effects *e); /* ready for use again, memory kept */
 void effects_done(struct effects *e);
 /* A copy that lives as long as the batch; NULL stays NULL. */
 const char *effects_strdup(struct effects *e, const char *s);
+/* Copies of them, likewise. */
+struct text_range effects_texts(struct effects *e, const struct named_text *list, size_t n);
 /* There is something to commit. */
 bool effects_have_rows(const struct effects *e);
 bool effects_are_empty(const struct effects *e);

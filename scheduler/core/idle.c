@@ -14,8 +14,6 @@
 
 #define CHECK_MS 1000
 
-static const struct uuid nobody;
-
 static void set(struct core *c, struct task *t, int64_t left_ms)
 {
     t->deadline_ms = c->now_ms + left_ms;
@@ -52,13 +50,23 @@ void idle_activity(struct core *c, struct task *t)
         set(c, t, t->bump_ms);
 }
 
+void idle_change(struct core *c, struct task *t, int64_t ttl_ms)
+{
+    bool was_timed = list_is_linked(&t->timed_link);
+    t->ttl_ms = ttl_ms;
+    idle_end(t);
+    if (t->job.kind != JOB_START || t->job.state != JOB_SUCCEEDED)
+        return;
+    if (ttl_ms > 0)
+        idle_begin(c, t);
+    else if (was_timed)
+        *vec_push(&c->out->deadlines) =
+            (struct row_deadline){.build_id = t->build_id, .left_ms = -1};
+}
+
 static void pause_idle(struct core *c, struct task *t)
 {
-    struct uuid build_id = core_uuid(c);
-    task_begin_build(c, t, &build_id, JOB_STOP, "task_auto_pause", &t->owner->id);
-    core_audit(c, &nobody, "auto_pause", "task", &t->id);
-    if (t->agent != NULL)
-        agent_set_resting(c, t->agent, false);
+    task_pause_by_itself(c, t, "auto_pause");
     c->counts.auto_paused++;
 }
 

@@ -12,7 +12,6 @@
 #include "scheduler/core/model.h"
 
 #define RETRY_MS_MAX 30000
-#define APPS_MAX     64 /* of a template version */
 
 void job_set_error(struct job *j, const char *error)
 {
@@ -77,6 +76,7 @@ struct job_spec job_spec_of(const struct job *j)
     s.owner_id = t->owner->id;
     s.owner_name = t->owner->name;
     s.app_slug = t->app_slug;
+    s.wants_parameters = t->has_parameters;
     if (t->agent != NULL) {
         s.agent_id = t->agent->id;
         s.agent_token = t->agent->token;
@@ -202,50 +202,13 @@ static void take_logs(struct core *c, const struct job *j, const struct job_resu
     }
 }
 
-static void take_app(struct core *c, const struct uuid *version_id, const struct row_version_app *a,
-    const char *task_app)
-{
-    *vec_push(&c->out->version_apps) = (struct row_version_app){.version_id = *version_id,
-        .slug = effects_strdup(c->out, a->slug),
-        .display_name = effects_strdup(c->out, a->display_name),
-        .icon = effects_strdup(c->out, a->icon),
-        .url = effects_strdup(c->out, a->url),
-        .has_health_check = a->has_health_check,
-        .is_task_app = strcmp(a->slug, task_app) == 0};
-}
-
-/* Workers of an earlier version tell the slug of the task's app alone. */
-static void take_apps(struct core *c, const struct uuid *version_id, const struct job_result *r)
-{
-    const char *task_app = r->app_slug != NULL ? r->app_slug : "";
-    bool has_task_app = task_app[0] == '\0';
-    for (size_t i = 0; i < r->n_apps && i < APPS_MAX; i++) {
-        if (r->apps[i].slug[0] == '\0')
-            continue;
-        take_app(c, version_id, &r->apps[i], task_app);
-        has_task_app = has_task_app || strcmp(r->apps[i].slug, task_app) == 0;
-    }
-    struct row_version_app alone = {.slug = task_app, .display_name = "", .icon = "", .url = ""};
-    if (!has_task_app)
-        take_app(c, version_id, &alone, task_app);
-}
-
-static void take_import(struct core *c, struct job *j, const struct job_result *r)
-{
-    const struct import *i = container_of(j, struct import, job);
-    take_apps(c, &i->version_id, r);
-    *vec_push(&c->out->versions) = (struct row_version_done){.id = i->version_id,
-        .has_ai_task = r->has_ai_task,
-        .app_slug = effects_strdup(c->out, r->app_slug)};
-}
-
 static void job_succeeded(struct core *c, struct job *j, const struct job_result *r)
 {
     leave_worker(j);
     job_set_error(j, NULL);
     job_move(c, j, JOB_SUCCEED);
     if (j->kind == JOB_IMPORT)
-        take_import(c, j, r);
+        import_take(c, j, r);
     else if (j->kind != JOB_START)
         job_set_holds(c, j, false);
     job_over(c, j);

@@ -75,6 +75,9 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->priority = l->priority;
     t->ttl_ms = l->ttl_ms;
     t->bump_ms = l->activity_bump_ms;
+    t->start_after_us = l->build_number == 1 ? l->start_after_us : 0;
+    t->time_limit_ms = l->time_limit_ms;
+    t->has_parameters = l->has_parameters;
     t->message_seq = l->message_seq;
     t->deleted = l->deleted;
     memcpy(t->name, l->name, strnlen(l->name, TASK_NAME_MAX));
@@ -100,6 +103,8 @@ void core_load_task(struct core *c, const struct load_task *l)
     load_agent(c, t, l);
     if (l->has_deadline && l->kind == JOB_START && l->state == JOB_SUCCEEDED && !l->deleted)
         idle_load(c, t, l->deadline_left_ms);
+    if (l->kind == JOB_START && l->state == JOB_SUCCEEDED)
+        limit_begin(c, t, l->ran_ms);
     settle_job(c, &t->job, &l->worker_id);
 }
 

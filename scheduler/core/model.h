@@ -57,17 +57,20 @@ struct job {
     bool holds_compute;
     bool cancel_requested;
     bool dirty;
-    bool named; /* mentioned by the poll at hand */
+    bool named;  /* mentioned by the poll at hand */
+    bool sleeps; /* waits for its earliest start, in core->sleeping */
     int64_t cancel_sent_ms;
     int64_t ready_at_ms; /* a retry waits until then */
     int64_t waiting_since_ms;
-    uint64_t seq; /* age in the queue */
+    int64_t wake_at_ms;  /* while it sleeps: when to ask again; INT64_MAX: asked */
+    int64_t start_at_ms; /* while it sleeps: when it may start; INT64_MAX: not known yet */
+    uint64_t seq;        /* age in the queue */
     uint32_t position;
     struct worker *worker;
     struct task *task; /* NULL: an import */
     struct pool *pool;
     struct lane *lane; /* while it waits for the cap */
-    struct list link;  /* worker->jobs, lane->jobs, pool->urgent or core->retries */
+    struct list link;  /* worker->jobs, lane->jobs, pool->urgent, core->retries or core->sleeping */
     char *error;       /* owned */
 };
 
@@ -102,6 +105,7 @@ struct task {
     bool deleted;
     bool workspace_dirty, workspace_deleted;
     bool changed; /* named in this batch's changes */
+    bool has_parameters;
     char name[TASK_NAME_MAX + 1];
     struct job job;      /* of the newest build */
     struct job *cleanup; /* after a failed start that may still hold compute */
@@ -109,6 +113,11 @@ struct task {
     int64_t ttl_ms, bump_ms;
     int64_t deadline_ms;    /* while timed_link is linked */
     struct list timed_link; /* in core->timed */
+
+    int64_t start_after_us; /* 0: may start at once */
+    int64_t time_limit_ms;  /* 0: none */
+    int64_t run_began_ms;   /* when the start has succeeded */
+    struct list limit_link; /* in core->limited */
 
     struct mailbox *mail; /* NULL: no message waits */
     int64_t message_seq;  /* last number given to one */
@@ -179,7 +188,7 @@ struct core {
     struct core_conf conf;
     int64_t now_ms;
     uint64_t next_seq;
-    size_t n_holding, n_waiting;
+    size_t n_holding, n_waiting, n_sleeping;
 
     struct map tasks, names, jobs, agents, workers, owners, versions, sends, messages;
     VEC(struct pool *) pools;
@@ -188,6 +197,8 @@ struct core {
     struct list resting; /* agents, longest rest first */
     struct list timed;   /* tasks that pause by themselves some time */
     struct list mailboxes;
+    struct list sleeping; /* jobs that wait for their earliest start */
+    struct list limited;  /* tasks whose run has a time limit */
 
     VEC(struct job *) dirty_jobs;
     VEC(struct task *) dirty_workspaces;
@@ -198,7 +209,8 @@ struct core {
     uint64_t queue_version;  /* changes whenever positions may have */
     uint64_t placed_version; /* of the positions at hand */
     int64_t placed_at_ms;
-    int64_t silent_checked_ms, idle_checked_ms;
+    int64_t silent_checked_ms, idle_checked_ms, limit_checked_ms;
+    int64_t next_wake_ms; /* nobody sleeps that is to be asked about before */
     int64_t last_start_ms;
     double start_interval_ms; /* between starts while others waited; moving average */
 
@@ -253,6 +265,11 @@ struct job *job_new_import(struct core *c, const struct load_import *i);
 struct job_spec job_spec_of(const struct job *j);
 void job_set_error(struct job *j, const char *error);
 
+/* ---- import.c ---- */
+
+/* The import has succeeded: what it tells of its template version. */
+void import_take(struct core *c, struct job *j, const struct job_result *r);
+
 /* ---- task.c ---- */
 
 /* A build becomes the task's newest one and its job gets in line. */
@@ -260,6 +277,8 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
     enum job_kind kind, const char *reason, const struct uuid *initiator_id);
 /* The job of the newest build is over. */
 void task_build_over(struct core *c, struct task *t);
+/* A stop build by Stint itself; `action` goes into the audit log. */
+void task_pause_by_itself(struct core *c, struct task *t, const char *action);
 void task_pause_to_make_room(struct core *c);
 void task_forget(struct core *c, struct task *t);
 void task_free(struct task *t);
@@ -302,9 +321,33 @@ void idle_begin(struct core *c, struct task *t);
 void idle_end(struct task *t);
 /* As `idle_begin`, with what is left. */
 void idle_load(struct core *c, struct task *t, int64_t left_ms);
+/* The timeout is another now: it begins anew. */
+void idle_change(struct core *c, struct task *t, int64_t ttl_ms);
 /* Somebody or something is at work: the timeout is pushed on. */
 void idle_activity(struct core *c, struct task *t);
 void idle_tick(struct core *c);
+
+/* ---- earliest.c ---- */
+
+/* A start that may not begin yet: it sleeps until Postgres says that it may. */
+void earliest_sleep(struct core *c, struct job *j);
+/* It is taken out of the sleepers, for whatever reason. */
+void earliest_forget(struct core *c, struct job *j);
+/* The task's earliest start is another now; 0: at once.  Only while it waits for its first start.
+ */
+void earliest_change(struct core *c, struct task *t, int64_t start_after_us);
+bool earliest_may_change(const struct task *t);
+void earliest_tick(struct core *c);
+
+/* ---- limit.c ---- */
+
+/* A start has succeeded `ran_ms` ago: the run's time limit counts. */
+void limit_begin(struct core *c, struct task *t, int64_t ran_ms);
+/* Another build begins: it does not run any more. */
+void limit_end(struct task *t);
+/* The limit is another now. */
+void limit_change(struct core *c, struct task *t, int64_t time_limit_ms);
+void limit_tick(struct core *c);
 
 /* ---- worker.c ---- */
 

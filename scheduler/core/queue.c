@@ -183,6 +183,10 @@ static void add_waiting(struct core *c, struct job *j)
 void queue_add(struct core *c, struct job *j)
 {
     assert(j->state == JOB_PENDING && !list_is_linked(&j->link));
+    if (j->kind == JOB_START && j->task->start_after_us != 0) {
+        earliest_sleep(c, j);
+        return;
+    }
     if (j->seq == 0) {
         j->seq = ++c->next_seq;
         j->waiting_since_ms = c->now_ms;
@@ -199,6 +203,7 @@ void queue_remove(struct core *c, struct job *j)
 {
     struct lane *l = j->lane;
     list_unlink(&j->link);
+    earliest_forget(c, j);
     if (l == NULL)
         return;
     struct level *v = pool_level(l->pool, l->priority);
@@ -384,9 +389,23 @@ static void number_places(struct core *c)
     vec_done(&turns);
 }
 
+/* Outside the queue; in it there would be the tasks that wait now, as far as one can tell. */
+static struct queue_place sleeping_place(const struct core *c, const struct job *j)
+{
+    if (j->start_at_ms == INT64_MAX)
+        return (struct queue_place){0};
+    int64_t left_ms = j->start_at_ms > c->now_ms ? j->start_at_ms - c->now_ms : 1;
+    bool is_full = (int64_t)c->n_holding >= c->conf.cap;
+    double queue_ms = is_full ? c->start_interval_ms * (double)(c->n_waiting + 1) : 0;
+    return (struct queue_place){
+        .starts_in_ms = (uint64_t)left_ms, .eta_ms = (uint64_t)left_ms + (uint64_t)queue_ms};
+}
+
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)
 {
     struct task *t = map_get(&c->tasks, task_id);
+    if (t != NULL && t->job.sleeps)
+        return sleeping_place(c, &t->job);
     if (t == NULL || t->job.lane == NULL)
         return (struct queue_place){0};
 
@@ -397,5 +416,6 @@ struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)
         c->placed_at_ms = c->now_ms;
     }
     double eta = c->start_interval_ms * t->job.position;
-    return (struct queue_place){t->job.position, eta >= 1 ? (uint64_t)eta : 0};
+    return (struct queue_place){
+        .position = t->job.position, .eta_ms = eta >= 1 ? (uint64_t)eta : 0};
 }

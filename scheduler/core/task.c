@@ -37,6 +37,7 @@ void task_forget(struct core *c, struct task *t)
         map_remove(&c->names, &key);
     agent_end(c, t);
     idle_end(t);
+    limit_end(t);
     map_remove(&c->tasks, &t->id);
     *vec_push(&c->forgotten) = t;
 }
@@ -59,6 +60,7 @@ static void row_of_build(
         .kind = j->kind,
         .job_state = j->state,
         .holds_compute = j->holds_compute,
+        .has_parameters = t->has_parameters,
         .reason = reason,
         .provisioner = t->provisioner,
         .app_slug = t->app_slug};
@@ -86,6 +88,9 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
         .task = t,
         .pool = queue_pool(c, t->provisioner, t->host)};
     idle_end(t);
+    limit_end(t);
+    if (t->build_number > 0)
+        t->start_after_us = 0; /* it is for the first start alone */
     t->build_id = *build_id;
     t->build_number++;
     if (kind == JOB_START && t->app_slug != NULL) {
@@ -120,17 +125,29 @@ void task_build_over(struct core *c, struct task *t)
     if (j->kind != JOB_START || j->state != JOB_SUCCEEDED)
         return;
     idle_begin(c, t);
+    limit_begin(c, t, 0);
     if (t->agent != NULL)
         agent_expected(c, t->agent);
 }
 
+void task_pause_by_itself(struct core *c, struct task *t, const char *action)
+{
+    struct uuid build_id = core_uuid(c);
+    task_begin_build(c, t, &build_id, JOB_STOP, "task_auto_pause", &t->owner->id);
+    core_audit(c, &nobody, action, "task", &t->id);
+    if (t->agent != NULL)
+        agent_set_resting(c, t->agent, false);
+}
+
 /* ---- create ---- */
 
-static enum refusal may_start_another(const struct core *c)
+/* `later`: it does not ask for compute now. */
+static enum refusal may_start_another(const struct core *c, bool later)
 {
-    if ((int64_t)c->n_waiting >= c->conf.queue_max)
+    if ((int64_t)(c->n_waiting + c->n_sleeping) >= c->conf.queue_max)
         return REFUSAL_QUEUE_FULL;
-    if (c->conf.cap_policy == CAP_REJECT && (int64_t)(c->n_holding + c->n_waiting) >= c->conf.cap)
+    if (!later && c->conf.cap_policy == CAP_REJECT &&
+        (int64_t)(c->n_holding + c->n_waiting) >= c->conf.cap)
         return REFUSAL_CAP_REACHED;
     return REFUSAL_NONE;
 }
@@ -150,9 +167,37 @@ static struct task *task_new(struct core *c, const struct task_create *r)
     t->priority = r->priority;
     t->ttl_ms = r->ttl_ms;
     t->bump_ms = r->activity_bump_ms;
+    t->start_after_us = r->start_after_us;
+    t->time_limit_ms = r->time_limit_ms;
+    t->has_parameters = r->n_parameters > 0;
     memcpy(t->name, r->name, strnlen(r->name, TASK_NAME_MAX));
     map_put(&c->tasks, &t->id, t);
     return t;
+}
+
+static struct row_task_new row_of_task(
+    struct core *c, const struct task *t, const struct task_create *r)
+{
+    return (struct row_task_new){.id = t->id,
+        .organization_id = t->organization_id,
+        .owner_id = t->owner->id,
+        .workspace_id = t->workspace_id,
+        .template_id = t->template_id,
+        .version_id = t->version->id,
+        .preset_id = r->preset_id,
+        .name = t->name,
+        .display_name = effects_strdup(c->out, r->display_name),
+        .prompt = effects_strdup(c->out, r->prompt),
+        .provisioner = t->provisioner,
+        .ttl_ms = t->ttl_ms,
+        .activity_bump_ms = t->bump_ms,
+        .start_after_us = r->start_after_us != 0 ? r->start_after_us : INT64_MIN,
+        .time_limit_ms = r->time_limit_ms,
+        .priority = r->priority,
+        .has_options = r->n_parameters + r->n_labels > 0 || !uuid_is_nil(&r->preset_id) ||
+                       r->start_after_us != 0 || r->time_limit_ms != 0 || r->priority != 0,
+        .parameters = effects_texts(c->out, r->parameters, r->n_parameters),
+        .labels = effects_texts(c->out, r->labels, r->n_labels)};
 }
 
 void core_task_create(struct core *c, const struct task_create *r, void *ticket)
@@ -163,26 +208,17 @@ void core_task_create(struct core *c, const struct task_create *r, void *ticket)
         return;
     }
     struct uuid key = core_name_key(&r->owner_id, r->name);
-    enum refusal refusal =
-        map_get(&c->names, &key) != NULL ? REFUSAL_NAME_TAKEN : may_start_another(c);
+    enum refusal refusal = map_get(&c->names, &key) != NULL
+                               ? REFUSAL_NAME_TAKEN
+                               : may_start_another(c, r->start_after_us != 0);
     if (refusal != REFUSAL_NONE) {
         core_reply_task(c, ticket, refusal, NULL);
         return;
     }
     t = task_new(c, r);
     map_put(&c->names, &key, t);
-    *vec_push(&c->out->tasks_new) = (struct row_task_new){.id = t->id,
-        .organization_id = t->organization_id,
-        .owner_id = t->owner->id,
-        .workspace_id = t->workspace_id,
-        .template_id = t->template_id,
-        .version_id = t->version->id,
-        .name = t->name,
-        .display_name = effects_strdup(c->out, r->display_name),
-        .prompt = effects_strdup(c->out, r->prompt),
-        .provisioner = t->provisioner,
-        .ttl_ms = t->ttl_ms,
-        .activity_bump_ms = t->bump_ms};
+    struct row_task_new row = row_of_task(c, t, r);
+    *vec_push(&c->out->tasks_new) = row;
     struct uuid build_id = core_uuid(c);
     task_begin_build(c, t, &build_id, JOB_START, "initiator", &r->initiator_id);
     core_audit(c, &r->initiator_id, "create", "task", &t->id);
@@ -194,6 +230,7 @@ void core_task_create(struct core *c, const struct task_create *r, void *ticket)
 struct command {
     const struct uuid *initiator_id, *build_id;
     const char *input;
+    const struct task_resume *resume; /* NULL: no new parameters */
 };
 
 static bool build_is_active(const struct task *t)
@@ -226,17 +263,29 @@ static bool cleanup_gives_way(struct core *c, struct task *t)
     return true;
 }
 
+static void take_parameters(struct core *c, struct task *t, const struct task_resume *r)
+{
+    t->has_parameters = r->n_parameters > 0;
+    struct row_task_options row = {.id = t->id,
+        .workspace_id = t->workspace_id,
+        .set = 1u << TASK_OPTION_PARAMETERS,
+        .parameters = effects_texts(c->out, r->parameters, r->n_parameters)};
+    *vec_push(&c->out->options) = row;
+}
+
 static enum refusal do_resume(struct core *c, struct task *t, const struct command *cmd)
 {
     if (t->job.kind == JOB_START && t->job.state == JOB_SUCCEEDED)
         return REFUSAL_ALREADY_RUNNING;
     if (build_is_active(t))
         return REFUSAL_BUILD_ACTIVE;
-    enum refusal refusal = t->job.holds_compute ? REFUSAL_NONE : may_start_another(c);
+    enum refusal refusal = t->job.holds_compute ? REFUSAL_NONE : may_start_another(c, false);
     if (refusal != REFUSAL_NONE)
         return refusal;
     if (!cleanup_gives_way(c, t))
         return REFUSAL_BUILD_ACTIVE;
+    if (cmd->resume != NULL)
+        take_parameters(c, t, cmd->resume);
     task_begin_build(c, t, cmd->build_id, JOB_START, "task_resume", cmd->initiator_id);
     core_audit(c, cmd->initiator_id, "resume", "task", &t->id);
     return REFUSAL_NONE;
@@ -336,12 +385,12 @@ static enum refusal (*const verbs[])(struct core *, struct task *, const struct 
     [TASK_CANCEL] = do_cancel,
 };
 
-void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
-    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket)
+static void carry_out(struct core *c, enum task_verb verb, const struct uuid *task_id,
+    const struct command *cmd, void *ticket)
 {
     struct task *t = map_get(&c->tasks, task_id);
-    bool twice = verb != TASK_CANCEL && t != NULL && !uuid_is_nil(build_id) &&
-                 uuid_eq(&t->build_id, build_id);
+    bool twice = verb != TASK_CANCEL && t != NULL && !uuid_is_nil(cmd->build_id) &&
+                 uuid_eq(&t->build_id, cmd->build_id);
     if (twice) {
         core_reply_task(c, ticket, REFUSAL_NONE, t);
         return;
@@ -350,9 +399,21 @@ void core_task_command(struct core *c, enum task_verb verb, const struct uuid *t
         core_reply_task(c, ticket, REFUSAL_TASK_UNKNOWN, NULL);
         return;
     }
-    struct command cmd = {initiator_id, build_id, input};
-    enum refusal refusal = verbs[verb](c, t, &cmd);
+    enum refusal refusal = verbs[verb](c, t, cmd);
     core_reply_task(c, ticket, refusal, t);
+}
+
+void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
+    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket)
+{
+    struct command cmd = {.initiator_id = initiator_id, .build_id = build_id, .input = input};
+    carry_out(c, verb, task_id, &cmd, ticket);
+}
+
+void core_task_resume(struct core *c, const struct task_resume *r, void *ticket)
+{
+    struct command cmd = {.initiator_id = &r->initiator_id, .build_id = &r->build_id, .resume = r};
+    carry_out(c, TASK_RESUME, &r->task_id, &cmd, ticket);
 }
 
 /* ---- make room ---- */
@@ -383,10 +444,7 @@ void task_pause_to_make_room(struct core *c)
             return;
         if (build_is_active(t) || t->job.kind != JOB_START || t->job.state != JOB_SUCCEEDED)
             continue;
-        struct uuid build_id = core_uuid(c);
-        task_begin_build(c, t, &build_id, JOB_STOP, "task_auto_pause", &t->owner->id);
-        core_audit(c, &nobody, "make_room", "task", &t->id);
-        agent_set_resting(c, a, false);
+        task_pause_by_itself(c, t, "make_room");
         c->counts.made_room++;
         freeing++;
     }

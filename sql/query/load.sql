@@ -24,12 +24,15 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     v.file_id, b.id AS build_id, j.id AS job_id, j.worker_id, a.id AS agent_id,
     a.auth_token, t.name, w.provisioner, v.app_slug, u.username, tpl.name AS template_name,
     w.host, a.state::text AS app_state, a.lifecycle::text AS lifecycle, j.error,
-    b.build_number, j.priority, j.attempt, j.token, j.kind::text AS kind, j.state::text AS state,
+    b.build_number, t.priority, j.attempt, j.token, j.kind::text AS kind, j.state::text AS state,
     t.deleted_at IS NOT NULL AS deleted, j.holds_compute, j.cancel_requested_at IS NOT NULL,
     (SELECT coalesce(min(s.seq), 0) FROM app_statuses s WHERE s.agent_id = a.id AND s.seq < 0),
     p.health::text AS app_health, w.ttl_ms, w.activity_bump_ms,
     (extract(epoch FROM b.deadline - now()) * 1000)::int8 AS deadline_left_ms,
-    (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id)
+    (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id),
+    CASE WHEN t.start_after > now() THEN t.start_after END AS start_after, t.time_limit_ms,
+    (extract(epoch FROM now() - j.completed_at) * 1000)::int8 AS ran_ms,
+    t.template_parameters <> '{}' AS has_parameters
 FROM workspaces w
 JOIN tasks t ON t.id = w.task_id
 JOIN users u ON u.id = t.owner_id
@@ -40,7 +43,7 @@ JOIN jobs j ON j.id = b.job_id
 LEFT JOIN agents a ON a.id = w.latest_agent_id
 LEFT JOIN apps p ON p.agent_id = a.id AND p.is_task_app
 WHERE w.deleted_at IS NULL
-ORDER BY j.created_at, t.created_at;
+ORDER BY greatest(j.created_at, t.start_after), t.created_at;
 
 -- name: load_messages :many
 -- What waits for apps, first to last; what they say stays here.

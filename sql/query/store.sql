@@ -12,6 +12,72 @@ SELECT u.id, u.organization_id, u.owner_id, u.workspace_id, u.version_id, u.name
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
     $8::text[]) AS u (id, organization_id, owner_id, workspace_id, version_id, name, display_name, prompt);
 
+-- name: store_insert_tasks_with_options :exec
+-- $1 id, $2 organization, $3 owner, $4 workspace, $5 template version uuid[]; $6 name, $7 display name, $8 prompt text[]; $9 preset uuid[]; $10 priority int4[]; $11 earliest start timestamptz[]; $12 time limit in milliseconds int8[]; $13 task uuid[], $14 name, $15 value text[] of parameters; $16 task uuid[], $17 name, $18 value text[] of labels
+-- Those that have any; the others go the plain way, which costs less.
+WITH p AS (
+    SELECT x.id, jsonb_object_agg(x.name, x.value) AS pairs
+    FROM unnest($13::uuid[], $14::text[], $15::text[]) AS x (id, name, value)
+    GROUP BY x.id
+), l AS (
+    SELECT x.id, jsonb_object_agg(x.name, x.value) AS pairs
+    FROM unnest($16::uuid[], $17::text[], $18::text[]) AS x (id, name, value)
+    GROUP BY x.id
+)
+INSERT INTO tasks (id, organization_id, owner_id, workspace_id, template_version_id, name,
+    display_name, prompt, template_version_preset_id, priority, start_after, time_limit_ms,
+    template_parameters, labels, created_at)
+SELECT u.id, u.organization_id, u.owner_id, u.workspace_id, u.version_id, u.name, u.display_name,
+    u.prompt, u.preset_id, u.priority, u.start_after, u.time_limit_ms, coalesce(p.pairs, '{}'),
+    coalesce(l.pairs, '{}'), clock_timestamp()
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+    $8::text[], $9::uuid[], $10::int4[], $11::timestamptz[], $12::int8[])
+    AS u (id, organization_id, owner_id, workspace_id, version_id, name, display_name, prompt,
+    preset_id, priority, start_after, time_limit_ms)
+LEFT JOIN p ON p.id = u.id
+LEFT JOIN l ON l.id = u.id;
+
+-- name: store_update_options :exec
+-- $1 id uuid; $2 display name text; $3 priority int4; $4 set earliest start bool, $5 it timestamptz; $6 time limit in milliseconds int8; $7 set labels bool, $8 their names, $9 values text[]; $10 set parameters bool, $11 their names, $12 values text[]; $13 workspace uuid, $14 its idle timeout in milliseconds int8; for the audit $15 actor uuid, $16 action, $17 target, $18 ip, $19 user agent, $20 request id text
+-- NULL, and what is not to be set: as it is.  No action: no audit.  What is audited is what differs.
+WITH was AS (
+    SELECT jsonb_build_object('display_name', t.display_name, 'priority', t.priority, 'start_after',
+        t.start_after, 'time_limit_ms', t.time_limit_ms, 'labels', t.labels, 'ttl_ms', w.ttl_ms) AS o
+    FROM tasks t
+    JOIN workspaces w ON w.id = $13::uuid
+    WHERE t.id = $1::uuid
+), changed AS (
+    UPDATE tasks
+    SET display_name = coalesce($2::text, display_name), priority = coalesce($3::int4, priority),
+        start_after = CASE WHEN $4::bool THEN $5::timestamptz ELSE start_after END,
+        time_limit_ms = coalesce($6::int8, time_limit_ms),
+        labels = CASE WHEN $7::bool THEN (
+            SELECT coalesce(jsonb_object_agg(x.name, x.value), '{}')
+            FROM unnest($8::text[], $9::text[]) AS x (name, value)) ELSE labels END,
+        template_parameters = CASE WHEN $10::bool THEN (
+            SELECT coalesce(jsonb_object_agg(x.name, x.value), '{}')
+            FROM unnest($11::text[], $12::text[]) AS x (name, value)) ELSE template_parameters END
+    WHERE id = $1::uuid
+    RETURNING jsonb_build_object('display_name', display_name, 'priority', priority, 'start_after',
+        start_after, 'time_limit_ms', time_limit_ms, 'labels', labels) AS o
+), timed AS (
+    UPDATE workspaces SET ttl_ms = $14::int8 WHERE id = $13::uuid AND $14::int8 IS NOT NULL
+    RETURNING jsonb_build_object('ttl_ms', ttl_ms) AS o
+)
+INSERT INTO audit_log (actor_id, resource_id, action, resource_type, target, ip, user_agent,
+    request_id, before, after)
+SELECT $15::uuid, $1::uuid, $16::text, 'task', coalesce($17::text, ''), coalesce($18::text, ''),
+    coalesce($19::text, ''), coalesce($20::text, ''), d.before, d.after
+FROM was
+CROSS JOIN changed
+LEFT JOIN timed ON true
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(n.key, was.o -> n.key) AS before, jsonb_object_agg(n.key, n.value) AS after
+    FROM jsonb_each(changed.o || coalesce(timed.o, '{}')) AS n
+    WHERE was.o -> n.key IS DISTINCT FROM n.value
+) AS d
+WHERE $16::text IS NOT NULL;
+
 -- name: store_insert_workspaces :exec
 -- $1 id, $2 task, $3 organization, $4 owner, $5 template, $6 first build, $7 agent uuid[]; $8 name, $9 provisioner text[]; $10 idle timeout, $11 activity bump in milliseconds int8[]
 INSERT INTO workspaces (id, task_id, organization_id, owner_id, template_id, latest_build_id,
@@ -24,14 +90,17 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid
     ttl_ms, bump_ms);
 
 -- name: store_insert_builds :exec
--- $1 id, $2 workspace, $3 initiator, $4 template version, $5 job, $6 agent uuid[]; $7 number int4[]; $8 transition, $9 reason text[]
+-- $1 id, $2 workspace, $3 initiator, $4 template version, $5 job, $6 agent uuid[]; $7 number int4[]; $8 transition, $9 reason text[]; $10 task whose parameters it has uuid[]
 INSERT INTO builds (id, workspace_id, initiator_id, template_version_id, job_id, agent_id,
-    build_number, transition, reason)
+    build_number, transition, reason, parameters)
 SELECT u.id, u.workspace_id, u.initiator_id, u.version_id, u.job_id, u.agent_id,
-    u.number, u.transition::build_transition, u.reason::build_reason
+    u.number, u.transition::build_transition, u.reason::build_reason,
+    CASE WHEN u.parameters_of IS NOT NULL THEN (
+        SELECT t.template_parameters FROM tasks t WHERE t.id = u.parameters_of) END
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int4[],
-    $8::text[], $9::text[])
-    AS u (id, workspace_id, initiator_id, version_id, job_id, agent_id, number, transition, reason);
+    $8::text[], $9::text[], $10::uuid[])
+    AS u (id, workspace_id, initiator_id, version_id, job_id, agent_id, number, transition, reason,
+    parameters_of);
 
 -- name: store_insert_jobs :exec
 -- $1 id, $2 organization, $3 initiator, $4 build, $5 template version uuid[]; $6 kind, $7 state, $8 provisioner text[]; $9 priority int4[]; $10 holds compute bool[]
@@ -114,10 +183,45 @@ INSERT INTO template_version_apps (template_version_id, slug, display_name, icon
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::bool[])
 ON CONFLICT DO NOTHING;
 
+-- name: store_insert_version_parameters :exec
+-- $1 template version uuid[]; $2 place int4[]; $3 name, $4 display name, $5 description, $6 icon, $7 type text[]; $8 mutable, $9 required bool[]; $10 default, $11 pattern, $12 error text[]; $13 has min bool[], $14 min int8[], $15 has max bool[], $16 max int8[]; of the options: $17 template version uuid[], $18 parameter, $19 name, $20 value, $21 description, $22 icon text[]
+INSERT INTO template_version_parameters (template_version_id, position, name, display_name,
+    description, icon, type, mutable, required, default_value, validation_regex, validation_error,
+    validation_min, validation_max, options)
+SELECT u.version_id, u.position, u.name, u.display_name, u.description, u.icon, u.type, u.mutable,
+    u.required, u.default_value, u.regex, u.error, CASE WHEN u.has_min THEN u.min END,
+    CASE WHEN u.has_max THEN u.max END, (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('name', o.name, 'value', o.value,
+            'description', o.description, 'icon', o.icon) ORDER BY o.nth), '[]')
+        FROM unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[])
+            WITH ORDINALITY AS o (version_id, parameter, name, value, description, icon, nth)
+        WHERE o.version_id = u.version_id AND o.parameter = u.name)
+FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::bool[], $9::bool[], $10::text[], $11::text[], $12::text[], $13::bool[], $14::int8[],
+    $15::bool[], $16::int8[])
+    AS u (version_id, position, name, display_name, description, icon, type, mutable, required,
+    default_value, regex, error, has_min, min, has_max, max)
+ON CONFLICT DO NOTHING;
+
+-- name: store_insert_version_presets :exec
+-- $1 id, $2 template version uuid[]; $3 place int4[]; $4 name, $5 description, $6 icon text[]; $7 is the default bool[]
+INSERT INTO template_version_presets (id, template_version_id, position, name, description, icon,
+    is_default)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::text[], $7::bool[])
+ON CONFLICT DO NOTHING;
+
+-- name: store_insert_preset_parameters :exec
+-- $1 preset uuid[]; $2 name, $3 value text[]
+INSERT INTO template_version_preset_parameters (preset_id, name, value)
+SELECT u.preset_id, u.name, u.value
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS u (preset_id, name, value)
+JOIN template_version_presets p ON p.id = u.preset_id
+ON CONFLICT DO NOTHING;
+
 -- name: store_set_deadlines :exec
--- $1 build uuid[]; $2 milliseconds from now int8[]
+-- $1 build uuid[]; $2 milliseconds from now int8[], below zero: never
 -- Several of one build in a batch: the last one counts.
-UPDATE builds AS b SET deadline = now() + u.left_ms * interval '1 ms'
+UPDATE builds AS b SET deadline = CASE WHEN u.left_ms >= 0 THEN now() + u.left_ms * interval '1 ms' END
 FROM (
     SELECT DISTINCT ON (x.id) x.id, x.left_ms
     FROM unnest($1::uuid[], $2::int8[]) WITH ORDINALITY AS x (id, left_ms, nth)
@@ -176,7 +280,8 @@ WHERE a.id = n.agent_id;
 -- name: store_insert_logs :exec
 -- $1 job uuid[]; $2 id, $3 time in microseconds int8[]; $4 level, $5 stage, $6 output text[]
 INSERT INTO build_logs (job_id, id, level, stage, output, created_at)
-SELECT u.job_id, u.id, u.level, u.stage, u.output, to_timestamp(u.at_us / 1000000.0)
+SELECT u.job_id, u.id, u.level, u.stage, u.output,
+    CASE WHEN u.at_us = 0 THEN clock_timestamp() ELSE to_timestamp(u.at_us / 1000000.0) END
 FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
     AS u (job_id, id, at_us, level, stage, output)
 ON CONFLICT DO NOTHING;
@@ -210,6 +315,25 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text
 SELECT t.id, t.prompt
 FROM unnest($1::uuid[]) AS want (id)
 CROSS JOIN LATERAL (SELECT id, prompt FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t;
+
+-- name: store_read_parameters :many
+-- $1 task id uuid[]
+-- One row per parameter, those of a task in a row.
+SELECT t.id, p.key, p.value
+FROM unnest($1::uuid[]) WITH ORDINALITY AS want (id, nth)
+CROSS JOIN LATERAL (
+    SELECT id, template_parameters FROM tasks WHERE tasks.id = want.id OFFSET 0
+) AS t
+CROSS JOIN LATERAL jsonb_each_text(t.template_parameters) AS p
+ORDER BY want.nth;
+
+-- name: store_read_starts :many
+-- $1 task id uuid[]
+-- How long until these may start; rounded up, so that who waits so long has waited long enough.
+SELECT t.id, t.start_after,
+    coalesce(ceil(extract(epoch FROM t.start_after - clock_timestamp()) * 1000), 0)::int8 AS left_ms
+FROM unnest($1::uuid[]) AS want (id)
+CROSS JOIN LATERAL (SELECT id, start_after FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t;
 
 -- name: store_read_messages :many
 -- $1 id, $2 task uuid[]
