@@ -41,6 +41,9 @@ void task_row_write_more(const struct task_row *t, struct strbuf *out);
 
 /* Coder's workspace status from a build's job and transition: "pending" ... "deleted". */
 const char *workspace_status(const char *transition, const char *job_state);
+/* And back: the job's state, and the transition or NULL (any).  False: there is no such status. */
+bool workspace_status_parse(
+    const char *status, const char **ret_job_state, const char **ret_transition);
 
 /* False: null. */
 struct task_current_state {

@@ -33,6 +33,25 @@ const char *workspace_status(const char *transition, const char *job_state)
     return job_state;
 }
 
+bool workspace_status_parse(
+    const char *status, const char **ret_job_state, const char **ret_transition)
+{
+    static const char *const others[] = {"pending", "failed", "canceling", "canceled"};
+    *ret_job_state = status;
+    *ret_transition = NULL;
+    for (size_t i = 0; i < COUNT(others); i++)
+        if (is(others[i], status))
+            return true;
+    for (size_t i = 0; i < COUNT(transitions); i++) {
+        bool running = is(transitions[i].running, status);
+        *ret_job_state = running ? "running" : "succeeded";
+        *ret_transition = transitions[i].transition;
+        if (running || is(transitions[i].succeeded, status))
+            return true;
+    }
+    return false;
+}
+
 /* ---- current state ---- */
 
 /* What an initializing task is waiting for: the first row that fits speaks.  NULL fits anything. */

@@ -38,6 +38,59 @@ CROSS JOIN LATERAL (
 ) AS s
 ORDER BY want.place;
 
+-- name: workspace_owner :one
+-- $1 id uuid
+-- Whose it is, of which task, and which template version that has.
+SELECT w.owner_id, w.task_id, t.template_version_id
+FROM workspaces w
+JOIN tasks t ON t.id = w.task_id
+WHERE w.id = $1::uuid AND w.deleted_at IS NULL;
+
+-- name: build_list :many
+-- $1 workspace_id uuid, $2 since timestamptz, $3 after_id uuid, $4 limit bigint, $5 offset bigint
+-- Its builds, newest first; after_id: those that are older than that one.
+SELECT b.id
+FROM builds b
+WHERE b.workspace_id = $1::uuid
+    AND ($2::timestamptz IS NULL OR b.created_at >= $2::timestamptz)
+    AND ($3::uuid IS NULL OR b.build_number < (
+        SELECT build_number FROM builds WHERE id = $3::uuid AND workspace_id = $1::uuid))
+ORDER BY b.build_number DESC
+LIMIT $4::bigint OFFSET $5::bigint;
+
+-- name: workspace_list :many
+-- $1 owner_id uuid, $2 owner_name text, $3 name_part text, $4 template_name text, $5 job_state text,
+-- $6 transition text, $7 id uuid, $8 outdated boolean, $9 limit bigint, $10 offset bigint
+-- Each NULL: any.  The newest build of each and, in every row, how many there are in all: at least
+-- one row, without a build when there is none.  Those that run first, then by name.
+WITH found AS (
+    SELECT b.id, j.state = 'succeeded' AND b.transition = 'start' AS runs, lower(u.username) AS owner,
+        lower(w.name) AS name
+    FROM workspaces w
+    JOIN builds b ON b.id = w.latest_build_id
+    JOIN jobs j ON j.id = b.job_id
+    JOIN users u ON u.id = w.owner_id
+    JOIN templates t ON t.id = w.template_id
+    WHERE w.deleted_at IS NULL
+        AND ($1::uuid IS NULL OR w.owner_id = $1::uuid)
+        AND ($2::text IS NULL OR lower(u.username) = $2::text)
+        AND ($3::text IS NULL OR position($3::text IN lower(w.name)) > 0)
+        AND ($4::text IS NULL OR lower(t.name) = $4::text)
+        AND ($5::text IS NULL OR j.state::text = $5::text)
+        AND ($6::text IS NULL OR b.transition::text = $6::text)
+        AND ($7::uuid IS NULL OR w.id = $7::uuid)
+        AND ($8::boolean IS NULL OR (t.active_version_id <> b.template_version_id) = $8::boolean)
+)
+SELECT (SELECT count(*) FROM found), page.id
+FROM (SELECT 1) AS one
+LEFT JOIN (
+    SELECT id, runs, owner, name
+    FROM found
+    ORDER BY runs DESC, owner, name
+    LIMIT $9::bigint OFFSET $10::bigint
+) AS page ON true
+ORDER BY page.runs DESC, page.owner, page.name;
+
 -- name: build_parameters :many
 -- $1 id uuid
 SELECT p.key, p.value

@@ -29,6 +29,36 @@ static void formats(void **state)
     }
 }
 
+static void parses_what_it_writes_and_offsets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t us; /* INT64_MIN: refused */
+    } rows[] = {
+        {"1970-01-01T00:00:00Z",           0               },
+        {"1969-12-31T23:59:59.999999Z",    -1              },
+        {"2026-11-17T16:01:02.5Z",         1794931262500000},
+        {"2026-11-17T18:01:02.5+02:00",    1794931262500000},
+        {"2026-11-17t16:01:02.500000999z", 1794931262500000},
+        {"2026-11-17T10:31:02.5-05:30",    1794931262500000},
+        {"2026-02-29T00:00:00Z",           INT64_MIN       },
+        {"2026-13-01T00:00:00Z",           INT64_MIN       },
+        {"2026-11-17T16:01:02",            INT64_MIN       },
+        {"2026-11-17T16:01:02.Z",          INT64_MIN       },
+        {"2026-11-17T16:01:02Zx",          INT64_MIN       },
+        {"2026-11-17T16:01:02+2:00",       INT64_MIN       },
+        {"2026-1-1T0:0:0Z",                INT64_MIN       },
+        {"yesterday",                      INT64_MIN       },
+        {"",                               INT64_MIN       },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        int64_t us = INT64_MIN;
+        assert_int_equal(clock_parse(rows[i].text, &us), rows[i].us != INT64_MIN);
+        assert_int_equal(us, rows[i].us);
+    }
+}
+
 static void monotonic_time_does_not_fall(void **state)
 {
     (void)state;
@@ -45,6 +75,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats),
+        cmocka_unit_test(parses_what_it_writes_and_offsets),
         cmocka_unit_test(monotonic_time_does_not_fall),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

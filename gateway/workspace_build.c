@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workspace_build.c - POST /workspaces/{workspace}/builds: start, stop or delete a workspace, which
+ * is to resume, pause or delete its task, with the reason that the client gives.
+ *
+ * A task keeps the template version it was made from and its parameters; asking for the same ones
+ * again is no error.
+ */
+#include <string.h>
+
+#include "gateway/build.h"
+#include "gateway/task_cache.h"
+
+#define INVALID "Validation failed."
+
+struct new_build {
+    struct uuid build_id, task_id, version_id;
+    Stint__V1__TaskVerb verb;
+    const char *reason; /* borrowed from r->json; "" for a delete, whose reason is Coder's */
+};
+
+/* ---- 3. the answer ---- */
+
+static void on_done(struct request *r, const Stint__V1__Envelope *reply)
+{
+    const struct new_build *n = r->state;
+    struct uuid build_id = n->build_id;
+    if (task_accepted(r, reply) == NULL)
+        return;
+    task_cache_drop(r->gw->cache, &n->task_id);
+    build_answer_made(r, &build_id, false);
+}
+
+/* ---- 2. the workspace ---- */
+
+static void command(struct request *r, struct new_build *n)
+{
+    n->build_id = uuid_random();
+    Stint__V1__TaskCommand m = STINT__V1__TASK_COMMAND__INIT;
+    m.task_id = wire_uuid(&n->task_id);
+    m.initiator_id = wire_uuid(&r->who.id);
+    m.build_id = wire_uuid(&n->build_id);
+    m.verb = n->verb;
+    m.reason = (char *)(uintptr_t)n->reason;
+    Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_COMMAND);
+    e.task_command = &m;
+    ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_done);
+}
+
+static void on_workspace(struct request *r, const struct db_result *const *results)
+{
+    struct new_build *n = r->state;
+    const struct db_result *w = results[0];
+    struct uuid owner = {0}, version = {0};
+    if (db_rows(w) == 1) {
+        owner = db_uuid(w, 0, 0);
+        n->task_id = db_uuid(w, 0, 1);
+        version = db_uuid(w, 0, 2);
+    }
+    if (uuid_is_nil(&owner) || !request_may_touch(r, &owner))
+        answer_not_found(r);
+    else if (!uuid_is_nil(&n->version_id) && !uuid_eq(&n->version_id, &version))
+        answer_invalid(r, 400, INVALID, "template_version_id",
+            "A task keeps the template version it was created with.");
+    else
+        command(r, n);
+}
+
+/* ---- 1. the body ---- */
+
+static const struct {
+    const char *transition;
+    Stint__V1__TaskVerb verb;
+} transitions[] = {
+    {"start",  STINT__V1__TASK_VERB__TASK_VERB_RESUME},
+    {"stop",   STINT__V1__TASK_VERB__TASK_VERB_PAUSE },
+    {"delete", STINT__V1__TASK_VERB__TASK_VERB_DELETE},
+};
+
+static bool read_transition(struct request *r, struct new_build *n)
+{
+    const char *text;
+    if (!request_text(r, "transition", &text))
+        return false;
+    for (size_t i = 0; i < COUNT(transitions); i++)
+        if (strcmp(transitions[i].transition, text) == 0) {
+            n->verb = transitions[i].verb;
+            return true;
+        }
+    answer_invalid(r, 400, INVALID, "transition", "must be \"start\", \"stop\" or \"delete\"");
+    return false;
+}
+
+/* What a client may say of itself; the others are Stint's own to give. */
+static bool read_reason(struct request *r, struct new_build *n)
+{
+    static const char *const reasons[] = {"initiator", "dashboard", "cli", "ssh_connection",
+        "vscode_connection", "jetbrains_connection", "task_manual_pause", "task_resume"};
+    const char *text;
+    if (!request_text(r, "reason", &text))
+        return false;
+    n->reason = text[0] != '\0' ? text : "initiator";
+    for (size_t i = 0; i < COUNT(reasons); i++)
+        if (strcmp(reasons[i], n->reason) == 0)
+            return true;
+    answer_invalid(r, 400, INVALID, "reason", "is none that a client may give");
+    return false;
+}
+
+/* What Coder's provisioners know and tasks have no use for: accepted while it asks for nothing. */
+static bool asks_too_much(struct request *r)
+{
+    static const char *const flags[] = {"orphan", "dry_run"};
+    for (size_t i = 0; i < COUNT(flags); i++)
+        if (json_is_true(json_object_get(r->json, flags[i]))) {
+            answer_invalid(r, 400, INVALID, flags[i], "is not possible with workspaces of tasks");
+            return true;
+        }
+    if (json_array_size(json_object_get(r->json, "rich_parameter_values")) == 0)
+        return false;
+    answer_invalid(r, 400, INVALID, "rich_parameter_values",
+        "The parameters of a task are given when it is created, or resumed by Stint's own API.");
+    return true;
+}
+
+void build_create(struct request *r)
+{
+    struct uuid id;
+    struct new_build *n = request_state(r, sizeof(*n), NULL);
+    if (!request_param_uuid(r, 0, &id) || request_json(r) == NULL || !read_transition(r, n) ||
+        !read_reason(r, n) || !request_uuid(r, "template_version_id", &n->version_id) ||
+        asks_too_much(r))
+        return;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_WORKSPACE_OWNER);
+    db_add_uuid(b, &id);
+    ask_db(r, b, on_workspace);
+}
