@@ -274,17 +274,24 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+static const char *trim(const char *text, size_t *n)
+{
+    while (*n > 0 && is_blank(text[*n - 1]))
+        --*n;
+    while (*n > 0 && is_blank(*text))
+        text++, --*n;
+    return text;
+}
+
 enum err tracker_send(struct tracker *t, int64_t now_ms, int64_t wall_us, const char *text,
     size_t n, tracker_done_fn done, void *arg, struct errctx *ctx)
 {
-    if (n == 0)
-        return err_set(ctx, ERR_INVALID, "message must not be empty");
-    if (is_blank(text[0]) || is_blank(text[n - 1]))
-        return err_set(
-            ctx, ERR_INVALID, "message must be trimmed of leading and trailing whitespace");
     if (status_now(t) != STATUS_STABLE)
         return err_set(
             ctx, ERR_CONFLICT, "message can only be sent when the agent is waiting for user input");
+    text = trim(text, &n);
+    if (n == 0)
+        return err_set(ctx, ERR_INVALID, "message must not be empty");
     strbuf_clear(&t->draft);
     strbuf_add(&t->draft, text, n);
     t->done = done;
@@ -361,22 +368,14 @@ void tracker_snapshot(
 
 /* ---- life ---- */
 
-static char *trimmed(const char *text)
-{
-    size_t n = strlen(text);
-    while (n > 0 && is_blank(text[n - 1]))
-        n--;
-    while (n > 0 && is_blank(*text))
-        text++, n--;
-    return mem_strndup(text, n);
-}
-
 struct tracker *tracker_new(const struct tracker_conf *conf, int64_t now_ms, int64_t wall_us)
 {
     struct tracker *t = mem_alloc(sizeof(*t));
     t->type = conf->type;
     t->io = conf->io;
-    t->prompt = trimmed(conf->prompt != NULL ? conf->prompt : "");
+    size_t n = conf->prompt != NULL ? strlen(conf->prompt) : 0;
+    const char *prompt = trim(conf->prompt, &n);
+    t->prompt = n > 0 ? mem_strndup(prompt, n) : mem_strdup("");
     t->prompt_waits = t->prompt[0] != '\0';
     t->changed_at = now_ms;
     struct strbuf *buffers[] = {&t->screen, &t->before, &t->draft, &t->typed_over, &t->entered};

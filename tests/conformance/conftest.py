@@ -4,7 +4,16 @@
 import os
 import sys
 
+import pytest
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib.fixtures import (  # noqa: E402, F401
     api, cluster, clusters, pytest_runtest_makereport, session, stint)
+
+
+def pytest_collection_modifyitems(items):
+    """Files whose tests share a Stint are run by one process; others are dealt out test by test."""
+    for item in items:
+        if "agentapi" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

@@ -2,7 +2,8 @@
 """One AgentAPI server per test, ours or the real one.
 
 ours   stint-agent agentapi of $STINT_BUILD (initially build/asan)
-real   $STINT_AGENTAPI_REAL, or coder/agentapi v0.12.1 built by `go install` into build/agentapi-real
+real   $STINT_AGENTAPI_REAL, or coder/agentapi built with Go into build/agentapi-real: v0.12.1, or
+       where the module proxy does not have that, v0.11.8, which keeps no state and no pid file
 """
 
 import json
@@ -25,7 +26,8 @@ from lib.cluster import SANITIZER_ENVIRONMENT  # noqa: E402
 from lib.procs import Process  # noqa: E402
 from lib.wait import wait_until  # noqa: E402
 
-MODULE = "github.com/coder/agentapi@v0.12.1"
+MODULE = "github.com/coder/agentapi"
+VERSIONS = ["v0.12.1", "v0.11.8"]
 BOT = os.path.join(HERE, "bot.py")
 
 
@@ -44,15 +46,25 @@ def install_real():
         return path, None
     if not shutil.which("go"):
         return None, "the real agentapi: there is no Go here to build it with"
+    for version in VERSIONS:
+        why = build_real(version, directory, path)
+        if why is None:
+            return path, None
+    return None, f"the real agentapi cannot be built: … {why}"
+
+
+def build_real(version, directory, path):
+    """None, or why not.  Not `go install`, which wants more of a module proxy than the module."""
+    environment = dict(os.environ, GOFLAGS="-mod=mod", GOWORK="off")
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "go.mod"), "w") as f:
+        f.write(f"module real\n\nrequire {MODULE} {version}\n")
     try:
-        done = subprocess.run(["go", "install", MODULE], capture_output=True, text=True, timeout=300,
-                              env=dict(os.environ, GOBIN=directory))
+        done = subprocess.run(["go", "build", "-o", path, MODULE], cwd=directory, env=environment,
+                              capture_output=True, text=True, timeout=300)
     except subprocess.TimeoutExpired:
-        return None, f"the real agentapi: go install {MODULE} took too long"
-    if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-120:]
-        return None, f"the real agentapi cannot be installed: … {said}"
-    return path, None
+        return f"{version} took too long"
+    return None if done.returncode == 0 else " ".join(done.stderr.split())[-120:]
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +85,19 @@ def program(kind, request):
     if kind == "ours":
         return our_program()
     return [*request.getfixturevalue("real_program"), "server"]
+
+
+@pytest.fixture
+def since_0_12(program):
+    """What older ones do not have."""
+    done = subprocess.run([*program, "--help"], capture_output=True, text=True, timeout=20)
+    if "--state-file" not in done.stdout:
+        pytest.skip("the real agentapi here is older than 0.12, which brought this")
+
+
+def plain(text):
+    """Without the blanks with which the real one fills its lines."""
+    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n")
 
 
 def free_port():
@@ -106,7 +131,8 @@ class Events:
         self.is_over = True
 
     def named(self, name):
-        return [value for n, value in list(self.items) if n == name]
+        return [dict(value, message=plain(value["message"])) if "message" in value else value
+                for n, value in list(self.items) if n == name]
 
     def close(self):
         self.response.close()
@@ -124,8 +150,8 @@ class Server:
                 with open(link, "w") as f:
                     f.write(f"#!/bin/sh\nexec {sys.executable} {BOT} \"$@\"\n")
                 os.chmod(link, 0o755)
-            agent = [link, *bot]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8",
+            agent = [bot_name, *bot]
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "LANG": "C.UTF-8",
                        **SANITIZER_ENVIRONMENT, **(env or {})}
         self.process = Process(kind, [*program, "--port", self.port, *flags, "--", *agent],
                                str(tmp_path / "server.log"), env=environment)
@@ -156,7 +182,8 @@ class Server:
         return self.get("/status").json()["status"]
 
     def messages(self):
-        return self.get("/messages").json()["messages"]
+        return [dict(m, content=plain(m["content"]))
+                for m in self.get("/messages").json()["messages"]]
 
     def stable(self, deadline=30):
         wait_until(lambda: self.status() == "stable", "stable", deadline,
@@ -192,7 +219,8 @@ class Server:
             stream.close()
         if self.process.is_running():
             self.process.stop()
-        return self.process.unclean + self.process.sanitizer_reports()
+        unclean = [] if self.kind == "real" else self.process.unclean
+        return unclean + self.process.sanitizer_reports()
 
 
 @pytest.fixture

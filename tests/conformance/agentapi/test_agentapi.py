@@ -44,8 +44,14 @@ def test_help(program):
     done = run(program, "--help")
     assert done.returncode == 0
     for flag in ("type", "port", "print-openapi", "chat-base-path", "term-width", "term-height",
-                 "allowed-hosts", "allowed-origins", "initial-prompt", "state-file", "load-state",
-                 "save-state", "pid-file", "experimental-acp"):
+                 "allowed-hosts", "allowed-origins", "initial-prompt"):
+        assert f"--{flag}" in done.stdout
+
+
+@pytest.mark.usefixtures("since_0_12")
+def test_help_of_what_is_kept(program):
+    done = run(program, "--help")
+    for flag in ("state-file", "load-state", "save-state", "pid-file", "experimental-acp"):
         assert f"--{flag}" in done.stdout
 
 
@@ -75,8 +81,13 @@ def test_environment(serve):
 def test_status_becomes_stable(serve):
     server = serve()
     first = server.get("/status").json()
-    assert (first["status"], first["agent_type"], first["transport"]) == ("running", "custom", "pty")
+    assert (first["status"], first["agent_type"]) == ("running", "custom")
     server.stable(10)
+
+
+@pytest.mark.usefixtures("since_0_12")
+def test_status_tells_the_transport(server):
+    assert server.get("/status").json()["transport"] == "pty"
 
 
 def test_not_stable_before_the_screen_stood_for_two_seconds(server):
@@ -153,8 +164,9 @@ def test_empty_message_is_rejected(server, content):
     rejection(server.send(content))
 
 
-def test_untrimmed_message_is_rejected(server):
-    assert "trimmed" in rejection(server.send(" hello "))
+def test_message_is_trimmed(server):
+    assert server.ask(" \t say trimmed \n\n") == "trimmed"
+    assert server.messages()[1]["content"] == "say trimmed"
 
 
 @pytest.mark.parametrize("body", [
@@ -163,7 +175,7 @@ def test_untrimmed_message_is_rejected(server):
 def test_schema_violations(server, body):
     told = problem(server.post("/message", json=body), 422)
     assert told["title"] == "Unprocessable Entity" and told["detail"] == "validation failed"
-    assert told["errors"][0]["message"]
+    assert all(error.get("message") or error["location"] for error in told["errors"])
 
 
 def test_body_that_is_no_json(server):
@@ -174,8 +186,10 @@ def test_body_that_is_no_json(server):
 def test_agent_that_does_not_begin(serve):
     server = serve(bot=["--mute"]).stable()
     watch = Stopwatch()
-    assert "failed to wait for processing to start" in rejection(server.send("hello"))
-    assert 15 < watch.seconds < 25
+    # Older ones give up on a screen that does not show what is typed, newer ones press Enter.
+    assert re.search("failed to wait for (processing to start|screen to stabilize)",
+                     rejection(server.send("hello")))
+    assert 14 < watch.seconds < 25
     assert len(server.messages()) == 1
 
 
@@ -194,12 +208,18 @@ def test_raw_is_typed_and_not_recorded(server):
 
 def test_initial_prompt(serve):
     server = serve(bot=["--late"], flags=["--initial-prompt", "say prompted"])
+    wait_until(lambda: [(m["role"], m["content"]) for m in server.messages()[1:]] == [
+        ("user", "say prompted"), ("agent", "prompted")], "the prompt's answer", 20)
+
+
+@pytest.mark.usefixtures("since_0_12")
+def test_status_with_an_initial_prompt(serve):
+    server = serve(bot=["--late"], flags=["--initial-prompt", "say prompted"])
     events = server.events()
     server.stable()
-    assert [(m["role"], m["content"]) for m in server.messages()[1:]] == [
-        ("user", "say prompted"), ("agent", "prompted")]
-    statuses = [e["status"] for e in events.named("status_change")]
-    assert statuses == ["running", "stable"]  # never stable before it was said
+    assert server.messages()[1]["content"] == "say prompted"
+    wait_until(lambda: [e["status"] for e in events.named("status_change")] == ["running", "stable"],
+               "never stable before it was said", say=lambda: events.items)
 
 
 def test_prompt_from_a_pipe(kind, program, tmp_path):
@@ -220,7 +240,8 @@ def test_prompt_from_a_pipe(kind, program, tmp_path):
                 messages = requests.get(f"http://localhost:{number}/messages", timeout=5).json()
             except requests.ConnectionError:
                 return False
-            return [m["content"] for m in messages["messages"][1:]] == ["say piped", "piped"]
+            said = [m["content"].rstrip() for m in messages["messages"][1:]]
+            return said == ["say piped", "piped"]
 
         wait_until(answered, "the prompt's answer", 20)
     finally:
@@ -302,7 +323,8 @@ def test_page(serve):
     answer = server.get("/", allow_redirects=False)
     assert answer.status_code in (301, 302, 307, 308)
     assert answer.headers["Location"] == "/somewhere/chat/embed"
-    assert "html" in server.get("/chat/embed").headers["Content-Type"]
+    if server.kind == "ours":  # the real one has its page only in its releases
+        assert "html" in server.get("/chat/embed").headers["Content-Type"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/internal/nothing"])
@@ -342,6 +364,7 @@ def test_origins(serve):
 
 # ---- signals and ends
 
+@pytest.mark.usefixtures("since_0_12")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_end_server_and_command(server, number):
     agents = server.agents()
@@ -361,6 +384,7 @@ def test_command_that_ignores_the_signal_is_killed(serve):
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in agents), "the agent's end")
 
 
+@pytest.mark.usefixtures("since_0_12")
 @pytest.mark.parametrize("status", [0, 3])
 def test_end_of_the_command_ends_the_server(server, status):
     server.send(f"exit {status}")
@@ -368,6 +392,7 @@ def test_end_of_the_command_ends_the_server(server, status):
     assert (code == 0) == (status == 0)
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_pid_file(serve, program, tmp_path):
     path = tmp_path / "agentapi.pid"
     server = serve(flags=["--pid-file", path])
@@ -379,6 +404,7 @@ def test_pid_file(serve, program, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_pid_file_of_a_dead_process(serve, tmp_path):
     path = tmp_path / "agentapi.pid"
     dead = subprocess.Popen(["true"])
@@ -399,6 +425,7 @@ def kept(server, path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_state_is_saved_on_usr1(serve, tmp_path):
     path = tmp_path / "new" / "state.json"
     server = serve(flags=["--state-file", path]).stable()
@@ -415,6 +442,7 @@ def test_state_is_saved_on_usr1(serve, tmp_path):
     assert not os.path.exists(f"{path}.tmp")
 
 
+@pytest.mark.usefixtures("since_0_12")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_state_is_saved_at_the_end_and_loaded(serve, tmp_path, number):
     path = tmp_path / "state.json"
@@ -433,6 +461,7 @@ def test_state_is_saved_at_the_end_and_loaded(serve, tmp_path, number):
     assert said == ["say prompted", "hello", "say more"]  # the same prompt is not sent again
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_another_prompt_is_sent(serve, tmp_path):
     path = tmp_path / "state.json"
     server = serve(flags=["--state-file", path, "--initial-prompt", "say one"]).stable()
@@ -441,6 +470,7 @@ def test_another_prompt_is_sent(serve, tmp_path):
     assert [m["content"] for m in again.messages() if m["role"] == "user"] == ["say one", "say two"]
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_state_is_not_loaded_when_nobody_wants_it(serve, tmp_path):
     path = tmp_path / "state.json"
     server = serve(flags=["--state-file", path]).stable()
@@ -450,6 +480,7 @@ def test_state_is_not_loaded_when_nobody_wants_it(serve, tmp_path):
     assert len(again.messages()) == 1
 
 
+@pytest.mark.usefixtures("since_0_12")
 def test_state_is_not_saved_when_nobody_wants_it(serve, tmp_path):
     path = tmp_path / "state.json"
     server = serve(flags=["--state-file", path, "--save-state=false"]).stable()
@@ -462,6 +493,7 @@ BAD_STATES = {"cut short": '{"version":1,"messages":[{"id":0,"mess', "of version
               '{"version":2,"messages":[]}', "empty": ""}
 
 
+@pytest.mark.usefixtures("since_0_12")
 @pytest.mark.parametrize("name", BAD_STATES)
 def test_bad_state_is_a_warning(serve, tmp_path, name):
     path = tmp_path / "state.json"
