@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/text.h"
 #include "gateway/http.h"
+#include "gateway/idempotency.h"
 #include "gateway/json_out.h"
 #include "gateway/request.h"
 #include "gateway/task_cache.h"
@@ -25,7 +27,8 @@ static void finish(struct request *r, int status, const char *type)
     r->status = status;
     r->type = type;
     r->is_over = true;
-    http_answer(r);
+    if (!idempotency_keep(r))
+        http_answer(r);
 }
 
 void answer_header(struct request *r, const char *name, const char *value)
@@ -55,6 +58,16 @@ void answer_blob(struct request *r, int status, struct task_blob *blob)
 {
     r->blob = task_blob_ref(blob);
     finish(r, status, JSON_TYPE);
+}
+
+void answer_stored(struct request *r, int status, const char *type)
+{
+    static const char *const types[] = {JSON_TYPE, PROBLEM_TYPE};
+    const char *known = NULL; /* those of the answers last as long as the program */
+    for (size_t i = 0; i < COUNT(types); i++)
+        if (strcmp(type, types[i]) == 0)
+            known = types[i];
+    finish(r, status, known);
 }
 
 /* A message that was cut to fit may end inside a character. */

@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
+#include "gateway/idempotency.h"
 #include "gateway/http_private.h"
 #include "gateway/token.h"
 
@@ -178,7 +179,7 @@ static int64_t content_length(struct lws *wsi)
 static int answered(struct http *h, struct request *r)
 {
     r->link.in_callback = false;
-    if (!r->is_over)
+    if (!r->is_over || r->is_kept_back)
         return 0;
     if (!r->link.has_body || r->link.must_close)
         return http_write(h, r);
@@ -196,12 +197,17 @@ static void hold(struct request *r)
     lws_set_timeout(r->link.wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_ANSWER_SECONDS);
 }
 
+static bool is_keyed(const struct request *r)
+{
+    return r->idempotency_key != NULL && r->method == METHOD_POST;
+}
+
 static int dispatch(struct http *h, struct request *r)
 {
     r->link.in_callback = true;
     r->link.is_dispatched = true;
-    auth_check(r, r->route->handler);
-    if (!r->is_over)
+    auth_check(r, is_keyed(r) ? idempotency_run : r->route->handler);
+    if (!r->is_over || r->is_kept_back)
         hold(r);
     return answered(h, r);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "gateway/idempotency.h"
 #include "gateway/json_out.h"
 #include "gateway/request.h"
 
@@ -234,7 +235,7 @@ void message_create(struct request *r)
     if (a == NULL || !read_message(r, a))
         return;
     if (uuid_is_nil(&a->message_id))
-        a->message_id = uuid_random();
+        a->message_id = idempotency_id(r, 0);
     ask_message(r, on_looked);
 }
 

@@ -182,6 +182,8 @@ void answer_json(struct request *r, int status);
 void answer_empty(struct request *r, int status);
 /* r->out as it is. */
 void answer_text(struct request *r, int status, const char *type);
+/* r->out as it was once answered; `type` "": no body. */
+void answer_stored(struct request *r, int status, const char *type);
 /* A rendered task; takes a reference of its own. */
 void answer_blob(struct request *r, int status, struct task_blob *blob);
 /* Coder's error shape, or below /api/stint/v1 problem details; `detail` may be NULL. */
