@@ -12,8 +12,8 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
-#include "gateway/idempotency.h"
 #include "gateway/http_private.h"
+#include "gateway/idempotency.h"
 #include "gateway/token.h"
 
 /* Of If-Match, If-None-Match and Idempotency-Key. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * idempotency.h - "Idempotency-Key" of POST requests below /api/stint/v1: what is sent twice is done
- * once, and answered twice.
+ * idempotency.h - "Idempotency-Key" of POST requests below /api/stint/v1: what is sent twice is
+ * done once, and answered twice.
  *
  *   claim (user, key) ─> work ─> answer stored ─> answer said      24 hours long: said again
  *
- * A claim is a row of idempotency_keys, committed before the work begins.  It holds a seed, from which
- * everything that the work makes (tasks, builds, messages) gets its id.  So a request whose gateway
- * died in the middle, or whose answer was a 5xx, can be worked on again by another gateway: the
- * scheduler finds by the id what was done already.
+ * A claim is a row of idempotency_keys, committed before the work begins.  It holds a seed, from
+ * which everything that the work makes (tasks, builds, messages) gets its id.  So a request whose
+ * gateway died in the middle, or whose answer was a 5xx, can be worked on again by another gateway:
+ * the scheduler finds by the id what was done already.
  *
  *   the same request again            the stored answer, with Idempotency-Replayed: true
  *   another request, the same key     422
