@@ -129,7 +129,8 @@ static bool read_filter(struct request *r, struct search *s, struct workspace_fi
     return read_flags(r, s, f);
 }
 
-static void ask_page(struct request *r, const struct workspace_filter *f, const struct query_page *page)
+static void ask_page(
+    struct request *r, const struct workspace_filter *f, const struct query_page *page)
 {
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_WORKSPACE_LIST);

@@ -169,12 +169,14 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
         return;
     }
     if (m->set_parameters && m->verb == STINT__V1__TASK_VERB__TASK_VERB_RESUME) {
-        struct task_resume r = {.task_id = task, .initiator_id = initiator, .build_id = build};
+        struct task_resume r = {
+            .task_id = task, .initiator_id = initiator, .build_id = build, .reason = m->reason};
         resume_with(s, bus, m, &r);
         return;
     }
-    core_task_command(
-        s->core, (enum task_verb)m->verb, &task, &initiator, &build, m->input, open_call(s, bus));
+    bool is_input = m->verb == STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT;
+    core_task_command(s->core, (enum task_verb)m->verb, &task, &initiator, &build,
+        is_input ? m->input : m->reason, open_call(s, bus));
 }
 
 /* Every bit but those of options that this version does not know. */

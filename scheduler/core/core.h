@@ -78,12 +78,15 @@ enum task_verb { /* values match Stint__V1__TaskVerb */
     TASK_UPDATE_INPUT = 4,
     TASK_CANCEL = 5,
 };
+/* `text`: the new input, or the reason of the build that a pause or resume makes ("": the verb's).
+ */
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
-    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket);
+    const struct uuid *initiator_id, const struct uuid *build_id, const char *text, void *ticket);
 
 /* TASK_RESUME with other parameters from now on. */
 struct task_resume {
     struct uuid task_id, initiator_id, build_id;
+    const char *reason; /* of the build; "" or NULL: task_resume */
     const struct named_text *parameters;
     size_t n_parameters;
 };

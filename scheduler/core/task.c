@@ -229,9 +229,20 @@ void core_task_create(struct core *c, const struct task_create *r, void *ticket)
 
 struct command {
     const struct uuid *initiator_id, *build_id;
-    const char *input;
+    const char *text;                 /* the new input, or a build's reason */
     const struct task_resume *resume; /* NULL: no new parameters */
 };
+
+/* Of a build that somebody asked for: what he says, if it is a reason that people have. */
+static const char *reason_of(const struct command *cmd, const char *otherwise)
+{
+    static const char *const reasons[] = {"initiator", "dashboard", "cli", "ssh_connection",
+        "vscode_connection", "jetbrains_connection", "task_manual_pause", "task_resume"};
+    for (size_t i = 0; cmd->text != NULL && i < COUNT(reasons); i++)
+        if (strcmp(reasons[i], cmd->text) == 0)
+            return reasons[i];
+    return otherwise;
+}
 
 static bool build_is_active(const struct task *t)
 {
@@ -242,7 +253,8 @@ static enum refusal do_pause(struct core *c, struct task *t, const struct comman
 {
     if (build_is_active(t))
         return REFUSAL_BUILD_ACTIVE;
-    task_begin_build(c, t, cmd->build_id, JOB_STOP, "task_manual_pause", cmd->initiator_id);
+    task_begin_build(
+        c, t, cmd->build_id, JOB_STOP, reason_of(cmd, "task_manual_pause"), cmd->initiator_id);
     core_audit(c, cmd->initiator_id, "pause", "task", &t->id);
     return REFUSAL_NONE;
 }
@@ -286,7 +298,8 @@ static enum refusal do_resume(struct core *c, struct task *t, const struct comma
         return REFUSAL_BUILD_ACTIVE;
     if (cmd->resume != NULL)
         take_parameters(c, t, cmd->resume);
-    task_begin_build(c, t, cmd->build_id, JOB_START, "task_resume", cmd->initiator_id);
+    task_begin_build(
+        c, t, cmd->build_id, JOB_START, reason_of(cmd, "task_resume"), cmd->initiator_id);
     core_audit(c, cmd->initiator_id, "resume", "task", &t->id);
     return REFUSAL_NONE;
 }
@@ -345,7 +358,7 @@ static enum refusal do_update_input(struct core *c, struct task *t, const struct
 {
     if (t->job.kind != JOB_STOP || t->job.state != JOB_SUCCEEDED)
         return REFUSAL_NOT_PAUSED;
-    const char *prompt = effects_strdup(c->out, cmd->input);
+    const char *prompt = effects_strdup(c->out, cmd->text);
     *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .prompt = prompt};
     core_audit(c, cmd->initiator_id, "write", "task", &t->id);
     c->out->audits.v[c->out->audits.n - 1].prompt = prompt;
@@ -404,15 +417,16 @@ static void carry_out(struct core *c, enum task_verb verb, const struct uuid *ta
 }
 
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
-    const struct uuid *initiator_id, const struct uuid *build_id, const char *input, void *ticket)
+    const struct uuid *initiator_id, const struct uuid *build_id, const char *text, void *ticket)
 {
-    struct command cmd = {.initiator_id = initiator_id, .build_id = build_id, .input = input};
+    struct command cmd = {.initiator_id = initiator_id, .build_id = build_id, .text = text};
     carry_out(c, verb, task_id, &cmd, ticket);
 }
 
 void core_task_resume(struct core *c, const struct task_resume *r, void *ticket)
 {
-    struct command cmd = {.initiator_id = &r->initiator_id, .build_id = &r->build_id, .resume = r};
+    struct command cmd = {
+        .initiator_id = &r->initiator_id, .build_id = &r->build_id, .text = r->reason, .resume = r};
     carry_out(c, TASK_RESUME, &r->task_id, &cmd, ticket);
 }
 

@@ -85,3 +85,94 @@ def test_others_see_nothing(cluster, task):
                  f"/workspacebuilds/{build}/resources", f"/workspacebuilds/{build}/parameters",
                  f"/workspacebuilds/{build}/state"):
         other.get(path, expect=404)
+
+
+def test_builds_through_the_workspace(cluster, api):
+    """Goal: stop, start and delete builds with the client's reason; the list tells the story."""
+    task = api.wait_complete(api.create(cluster.shell, "echo story", name="story"))
+    builds = f"/workspaces/{task['workspace_id']}/builds"
+    stop = api.post(builds, {"transition": "stop", "reason": "dashboard"}, expect=201).json()
+    assert set(stop) == BUILD and stop["build_number"] == 2
+    assert (stop["transition"], stop["reason"]) == ("stop", "dashboard")
+    api.wait_status(task, "paused")
+    same = {"transition": "start", "template_version_id": stop["template_version_id"],
+            "rich_parameter_values": [], "log_level": ""}
+    start = api.post(builds, same, expect=201).json()
+    assert (start["transition"], start["reason"]) == ("start", "initiator")
+    api.wait_status(task, "active")
+    again = api.post(builds, {"transition": "start"}, expect=409)
+    assert message_of(again) == "Task workspace is already running."
+
+    listed = api.get(builds, expect=200).json()
+    assert [b["build_number"] for b in listed] == [3, 2, 1]
+    assert [b["reason"] for b in listed] == ["initiator", "dashboard", "initiator"]
+    assert all(set(b) == BUILD for b in listed)
+
+    def numbers(**parameters):
+        return [b["build_number"] for b in api.get(builds, params=parameters, expect=200).json()]
+
+    assert numbers(limit=2) == [3, 2] and numbers(limit=2, offset=2) == [1]
+    assert numbers(limit=0) == [3, 2, 1] and numbers(offset=9) == []
+    assert numbers(after_id=listed[0]["id"]) == [2, 1]
+    assert numbers(since=listed[1]["created_at"]) == [3, 2]
+    gone = api.post(builds, {"transition": "delete"}, expect=201).json()
+    assert gone["transition"] == "delete"
+    api.get(f"/tasks/me/{task['id']}", expect=404)
+
+
+def test_builds_that_cannot_be(cluster, api, task):
+    """Goal: what a build cannot be asked for is said, and nothing is done."""
+    builds = f"/workspaces/{task['workspace_id']}/builds"
+    before = len(api.get(builds, expect=200).json())
+    for body in ({}, {"transition": "restart"}, {"transition": 1}, {"transition": "stop", "reason": "x"},
+                 {"transition": "stop", "reason": "task_auto_pause"},
+                 {"transition": "start", "template_version_id": task["id"]},
+                 {"transition": "delete", "orphan": True},
+                 {"transition": "start", "rich_parameter_values": [{"name": "a", "value": "b"}]}):
+        message_of(api.post(builds, body, expect=400))
+    assert len(api.get(builds, expect=200).json()) == before
+    message_of(cluster.api("bob").post(builds, {"transition": "stop"}, expect=404))
+    message_of(cluster.api("bob").get(builds, expect=404))
+    api.get(f"/workspaces/{task['id']}/builds", expect=404)
+    for query in ("limit=-1", "limit=x", "offset=-1", "after_id=x", "since=yesterday"):
+        body = api.get(f"{builds}?{query}", expect=400).json()
+        assert body["message"] == "Query parameters have invalid values."
+        assert body["validations"][0]["field"] == query.split("=")[0]
+
+
+def test_the_list_of_workspaces(cluster, api, task):
+    """Goal: every key of the search finds what it names; a member finds its own."""
+    bobs = cluster.api("bob")
+    other = bobs.create(cluster.shell, "echo bob", name="bobs-thing")
+    bobs.wait_complete(other)
+    paused = api.create(cluster.shell, "echo p", name="at-rest")
+    api.wait_complete(paused)
+    api.pause(paused)
+    api.wait_status(paused, "paused")
+
+    def names(q, who=api, **parameters):
+        body = who.get("/workspaces", params={"q": q} | parameters, expect=200).json()
+        assert set(body) == {"workspaces", "count"}
+        assert all(set(w) == WORKSPACE for w in body["workspaces"])
+        return [w["name"] for w in body["workspaces"]], body["count"]
+
+    assert names("owner:me") == (["seen", "at-rest"], 2)
+    assert names("owner:me", limit=1) == (["seen"], 2)
+    assert names("owner:me", limit=1, offset=1) == (["at-rest"], 2)
+    assert names("owner:me", limit=1, offset=9) == ([], 2)
+    assert names("") == (["seen", "bobs-thing", "at-rest"], 3)
+    assert names("owner:bob") == (["bobs-thing"], 1)
+    assert names("bob/thing") == (["bobs-thing"], 1)
+    assert names("status:stopped") == (["at-rest"], 1)
+    assert names("status:running owner:me") == (["seen"], 1)
+    assert names("EEN") == (["seen"], 1) and names("name:rest") == (["at-rest"], 1)
+    assert names(f"template:{task['template_name']} owner:me")[1] == 2
+    assert names("template:nope") == ([], 0) and names("owner:nobody") == ([], 0)
+    assert names(f"id:{task['workspace_id']}") == (["seen"], 1)
+    assert names("outdated:true") == ([], 0) and names("has-ai-task:false") == ([], 0)
+    assert names("", bobs) == (["bobs-thing"], 1)
+    assert names("owner:admin", bobs) == ([], 0)
+    for q in ("status:sideways", "id:x", "colour:red", "outdated:perhaps", "organization:nope"):
+        body = api.get("/workspaces", params={"q": q}, expect=400).json()
+        assert body["message"] == "Invalid workspace search query."
+        assert body["validations"][0]["field"] == q.split(":")[0]
