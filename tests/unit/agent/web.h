@@ -13,16 +13,6 @@
 #include "core/base/mem.h"
 #include "tests/unit/agent/lab.h"
 
-#ifdef __SANITIZE_THREAD__
-/* nng counts its dialers' users with atomics that ThreadSanitizer cannot see in Debian's library,
- * so that the last one's end seems to race with the others'. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:pthread_mutex_destroy";
-}
-#endif
-
 struct web_conn;
 /* A whole request has come: "METHOD /path" and its body.  web_gone(): the connection has ended. */
 typedef void (*web_fn)(void *arg, struct web_conn *c, const char *what, const char *body);
