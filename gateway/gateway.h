@@ -23,8 +23,12 @@
 struct gateway_conf {
     char *access_url;
     char *address;
+    int64_t body_rate_min;
     int64_t connections_max;
+    int64_t connections_per_address_max;
     char *database_url;
+    int64_t header_timeout_ms;
+    int64_t keepalive_timeout_ms;
     char *log_format;
     char *log_level;
     int64_t login_failures_max;
@@ -34,6 +38,8 @@ struct gateway_conf {
     int64_t rate_limit_login;
     int64_t rate_limits;
     char *redis_url;
+    int64_t request_timeout_ms;
+    int64_t requests_max;
     char *scheduler_url;
     char *trusted_proxies;
 };

@@ -28,11 +28,11 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "gateway/guard.h"
 #include "gateway/http_private.h"
 
-#define HEADER_BYTES_MAX (16 * 1024)
-/* For databases, buses, files. */
-#define DESCRIPTORS_SPARE 256
+/* What guard.c lets pass, and what lws adds to each header. */
+#define HEADER_BYTES_MAX (20 * 1024)
 
 static struct http *http_of(struct lws *wsi)
 {
@@ -54,39 +54,23 @@ static void on_closed(struct lws *wsi)
         http_end(r);
 }
 
-/* ---- counting connections ---- */
+/* ---- connections ---- */
 
-static struct uuid key_of(const struct lws *wsi)
+static int on_connect(struct http *h, int fd)
 {
-    struct uuid key = {{0}};
-    memcpy(key.b, &wsi, sizeof(wsi));
-    return key;
-}
-
-/* Before lws takes it in. */
-static int on_connect(struct http *h)
-{
-    if ((int64_t)h->connections.n < h->gw->conf.connections_max)
-        return 0;
-    metric_add(&h->gw->metrics.refused, 1);
-    return -1;
+    return guard_admit(h->guard, fd) ? 0 : -1;
 }
 
 static int on_connected(struct http *h, struct lws *wsi)
 {
-    struct uuid key = key_of(wsi);
-    map_put(&h->connections, &key, wsi);
-    metric_set(&h->gw->metrics.connections, (int64_t)h->connections.n);
+    guard_opened(h->guard, wsi);
     return 0;
 }
 
-/* Listeners and streams of HTTP/2 end here too; they were never put in. */
 static int on_disconnected(struct http *h, struct lws *wsi)
 {
-    struct uuid key = key_of(wsi);
     on_closed(wsi);
-    map_remove(&h->connections, &key);
-    metric_set(&h->gw->metrics.connections, (int64_t)h->connections.n);
+    guard_closed(h->guard, wsi);
     return 0;
 }
 
@@ -117,7 +101,7 @@ static int on_lws(
     (void)user;
     switch (reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return on_connect(http_of(wsi));
+        return on_connect(http_of(wsi), (int)(intptr_t)in);
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         return on_connected(http_of(wsi), wsi);
     case LWS_CALLBACK_HTTP:
@@ -186,7 +170,7 @@ static enum err try_address(const struct gateway_conf *conf, struct errctx *ctx)
 static void limit_descriptors(int64_t connections_max)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_SPARE;
+    rlim_t wanted = (rlim_t)connections_max + HTTP_DESCRIPTORS_SPARE;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) {
@@ -219,7 +203,7 @@ static void fill_info(struct http *h, struct lws_context_creation_info *info, vo
     info->pcontext = &h->context;
     info->max_http_header_data = HEADER_BYTES_MAX;
     info->pt_serv_buf_size = 32 * 1024;
-    info->keepalive_timeout = HTTP_KEEPALIVE_SECONDS;
+    info->keepalive_timeout = (int)(conf->keepalive_timeout_ms / 1000) + 1;
     info->timeout_secs = HTTP_STALL_SECONDS;
     info->server_string = "stint"; /* in lws' own refusals; it insists on one */
 }
@@ -233,12 +217,15 @@ enum err http_listen(struct gateway *gw, struct http **ret_http, struct errctx *
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
     struct http *h = mem_alloc(sizeof(*h));
     h->gw = gw;
+    h->guard = guard_new(h);
     void *loops[] = {loop_uv(gw->loop)};
     struct lws_context_creation_info info = {0};
     fill_info(h, &info, loops);
     h->context = lws_create_context(&info);
     h->vhost = h->context != NULL ? lws_create_vhost(h->context, &info) : NULL;
     if (h->vhost == NULL) {
+        guard_stop(h->guard);
+        guard_free(h->guard);
         free(h);
         return err_set(ctx, ERR_UNAVAILABLE,
             "libwebsockets cannot listen on %s port %d (is libwebsockets-evlib-uv installed?)",
@@ -267,6 +254,7 @@ void http_drain(struct http *h, loop_fn done, void *arg)
 
 void http_close(struct http *h)
 {
+    guard_stop(h->guard);
     lws_context_destroy(h->context);
 }
 
@@ -276,6 +264,6 @@ void http_free(struct http *h)
      * second. */
     if (h->context != NULL)
         lws_context_destroy(h->context);
-    map_done(&h->connections);
+    guard_free(h->guard);
     free(h);
 }

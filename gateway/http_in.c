@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
+#include "gateway/guard.h"
 #include "gateway/http_private.h"
 #include "gateway/idempotency.h"
 #include "gateway/token.h"
@@ -140,12 +141,12 @@ static bool is_foreign_page(struct lws *wsi)
            strcasecmp(authority + 3, host) != 0;
 }
 
-static void read_client(struct request *r, struct lws *wsi)
+/* Whom it is from; false when those have too many under way already. */
+static bool admit_client(struct http *h, struct request *r, struct lws *wsi)
 {
     char forwarded[4096];
-    struct address peer = address_of_peer(lws_get_socket_fd(wsi));
-    bool has = copy(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded));
-    r->client = address_of_client(&r->gw->trusted, &peer, has ? forwarded : NULL);
+    bool has_any = copy(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded));
+    return guard_admit_request(h->guard, r, has_any ? forwarded : NULL);
 }
 
 /* Coder's, true as Go's strconv.ParseBool() has it. */
@@ -329,7 +330,6 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_method(r, wsi);
     read_query(r, wsi);
     read_token(r, wsi);
-    read_client(r, wsi);
     read_bypass(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
@@ -341,7 +341,7 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     /* A client that asks first has not sent its body; a very long one is not worth the wait. */
     if (length > DROP_BYTES_MAX)
         r->link.must_close = true;
-    if (!check_head(r, wsi, length) || !auth_check_form(r) ||
+    if (!admit_client(h, r, wsi) || !check_head(r, wsi, length) || !auth_check_form(r) ||
         ((length > 0 || r->link.is_chunked) && !admit_body(r, length))) {
         r->link.must_close |= has(wsi, WSI_TOKEN_HTTP_EXPECT);
         return answered(h, r);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/log.h"
+#include "gateway/guard.h"
 #include "gateway/http_private.h"
 #include "gateway/task_cache.h"
 
@@ -61,6 +62,7 @@ void http_end(struct request *r)
     struct gateway *gw = r->gw;
     struct http *h = gw->http;
     http_release_body(r);
+    guard_request_over(h->guard, r);
     request_free(r);
     if (h->is_draining &&
         atomic_load_explicit(&gw->metrics.requests_open.value, memory_order_relaxed) == 0)
@@ -71,6 +73,7 @@ static int finish(struct request *r)
 {
     struct lws *wsi = r->link.wsi;
     bool close = r->link.must_close;
+    guard_answered(r->gw->http->guard, wsi);
     lws_set_opaque_user_data(wsi, NULL);
     http_end(r);
     return close || lws_http_transaction_completed(wsi) != 0 ? -1 : 0;

@@ -10,7 +10,6 @@
 
 #include <libwebsockets.h>
 
-#include "core/base/map.h"
 #include "gateway/http.h"
 #include "gateway/request.h"
 
@@ -19,8 +18,9 @@
 /* For a client to take a piece of an answer, or send a piece of a body. */
 #define HTTP_STALL_SECONDS 30
 /* For the database or the scheduler; longer than any of their own limits. */
-#define HTTP_ANSWER_SECONDS    60
-#define HTTP_KEEPALIVE_SECONDS 75
+#define HTTP_ANSWER_SECONDS 60
+/* Descriptors for databases, buses, files. */
+#define HTTP_DESCRIPTORS_SPARE 256
 /* All bodies that are being received together. */
 #define HTTP_BODIES_BYTES_MAX (256 * 1024 * 1024)
 
@@ -29,7 +29,7 @@ struct http {
     struct lws_context *context;
     struct lws_vhost *vhost;
     int port;
-    struct map connections; /* by the address of their lws */
+    struct guard *guard;
     bool is_draining;
     loop_fn drained;
     void *drained_arg;

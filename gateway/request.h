@@ -54,6 +54,7 @@ struct http_link {
     bool is_held; /* nothing more is read from the connection until the answer */
     bool is_chunked;
     bool head_sent;
+    bool is_counted; /* for its address (guard.c) */
     bool must_close; /* after the answer: where the next request begins cannot be told */
     struct chunked chunked;
 };
