@@ -2,6 +2,11 @@
 /*
  * auth.c - tokens.  The database has SHA-256 of secrets; what is compared is compared in constant
  * time.
+ *
+ * Memory is a cache: a good key is believed for GOOD_MS.  Whoever ends a key, or changes its user,
+ * tells all gateways on the channel stint:revoked ("k<key id>", "u<user id>"), after the commit.
+ * A look-up that was on its way when such a word came in is not remembered: it may have read what
+ * was before.
  */
 #include "gateway/auth.h"
 
@@ -12,10 +17,15 @@
 #include "core/base/clock.h"
 #include "core/base/map.h"
 #include "core/base/mem.h"
+#include "core/base/vec.h"
 #include "gateway/rate.h"
 
 #define GOOD_MS  5000
 #define KEYS_MAX 10000
+#define CHANNEL  "stint:revoked"
+/* last_used_at is as old as this at most, and written together with others'. */
+#define USED_EVERY_MS 60000
+#define USED_BATCH_MS 1000
 
 #define SIGNED_OUT \
     "You are signed out or your session has expired. Please sign in again to continue."
@@ -24,16 +34,17 @@ struct key {
     struct principal who;
     uint8_t hash[TOKEN_HASH_BYTES];
     int64_t good_until_mono_ms;
+    int64_t used_mono_ms; /* when that was last said */
 };
 
 struct auth {
-    struct map keys; /* by the begin of their hash */
+    struct gateway *gw;
+    struct map keys;      /* by the begin of their hash */
+    uint64_t n_forgotten; /* words heard: look-ups from before are not remembered */
+    struct kv *ears;
+    VEC(char *) used; /* ids of keys, until the timer */
+    struct timer *timer;
 };
-
-struct auth *auth_new(void)
-{
-    return mem_alloc(sizeof(struct auth));
-}
 
 static void forget_all(struct auth *a)
 {
@@ -42,14 +53,7 @@ static void forget_all(struct auth *a)
         free(k);
     map_done(&a->keys);
     a->keys = (struct map){0};
-}
-
-void auth_free(struct auth *a)
-{
-    if (a == NULL)
-        return;
-    forget_all(a);
-    free(a);
+    a->n_forgotten++;
 }
 
 static struct uuid place_of(const uint8_t hash[static TOKEN_HASH_BYTES])
@@ -59,39 +63,153 @@ static struct uuid place_of(const uint8_t hash[static TOKEN_HASH_BYTES])
     return place;
 }
 
-void auth_forget(struct auth *a, const char *key_id)
+/* ---- what has ended ---- */
+
+static void forget(struct auth *a, const char *key_id, const struct uuid *user_id)
 {
-    struct key *k, *found = NULL;
-    for (size_t i = 0; found == NULL && (k = map_next(&a->keys, &i)) != NULL;)
-        if (strcmp(k->who.key_id, key_id) == 0)
-            found = k;
-    if (found == NULL)
-        return;
-    struct uuid place = place_of(found->hash);
-    free(map_remove(&a->keys, &place));
+    a->n_forgotten++;
+    struct key *k;
+    for (size_t i = 0; (k = map_next(&a->keys, &i)) != NULL;) {
+        bool is_it =
+            key_id != NULL ? strcmp(k->who.key_id, key_id) == 0 : uuid_eq(&k->who.id, user_id);
+        if (!is_it)
+            continue;
+        struct uuid place = place_of(k->hash);
+        free(map_remove(&a->keys, &place));
+        i = 0; /* removing moves others */
+    }
 }
 
-static void remember(struct auth *a, const struct principal *who, const uint8_t *hash)
+static void tell_all(struct auth *a, const char *word)
+{
+    const char *const argv[] = {"PUBLISH", CHANNEL, word};
+    kv_command(a->gw->counts, NULL, NULL, (int)COUNT(argv), argv, NULL);
+}
+
+void auth_forget(struct auth *a, const char *key_id)
+{
+    char word[64];
+    forget(a, key_id, NULL);
+    snprintf(word, sizeof(word), "k%s", key_id);
+    tell_all(a, word);
+}
+
+void auth_forget_user(struct auth *a, const struct uuid *user_id)
+{
+    char word[64];
+    forget(a, NULL, user_id);
+    snprintf(word, sizeof(word), "u%s", uuid_format(user_id).s);
+    tell_all(a, word);
+}
+
+static void on_word(void *arg, const char *channel, const char *data, size_t len)
+{
+    (void)channel;
+    struct auth *a = arg;
+    char word[64];
+    struct uuid user_id;
+    if (data == NULL || len == 0 || len >= sizeof(word)) {
+        forget_all(a); /* (re)subscribed: what was said meanwhile is not known */
+        return;
+    }
+    memcpy(word, data, len);
+    word[len] = '\0';
+    if (word[0] == 'k')
+        forget(a, word + 1, NULL);
+    else if (word[0] == 'u' && uuid_parse(word + 1, &user_id))
+        forget(a, NULL, &user_id);
+}
+
+/* ---- what is used ---- */
+
+static void drop_used(struct auth *a)
+{
+    for (size_t i = 0; i < a->used.n; i++)
+        free(a->used.v[i]);
+    a->used.n = 0;
+}
+
+static void on_used_written(void *arg, enum err code, const struct db_result *const *results,
+    size_t n, const struct errctx *ctx)
+{
+    (void)arg, (void)code, (void)results, (void)n, (void)ctx; /* it is a courtesy */
+}
+
+static void write_used(void *arg)
+{
+    struct auth *a = arg;
+    struct db_array *ids = db_array_new(DB_TEXT);
+    for (size_t i = 0; i < a->used.n; i++)
+        db_array_text(ids, a->used.v[i]);
+    drop_used(a);
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_API_KEY_USED);
+    db_add_array(b, ids);
+    db_send(a->gw->db, b, on_used_written, NULL);
+}
+
+static void note_use(struct auth *a, struct key *k)
+{
+    int64_t now = clock_mono_ms();
+    if (k->used_mono_ms != 0 && now - k->used_mono_ms < USED_EVERY_MS)
+        return;
+    k->used_mono_ms = now;
+    if (a->used.n == 0)
+        timer_start(a->timer, USED_BATCH_MS, 0);
+    *vec_push(&a->used) = mem_strdup(k->who.key_id);
+}
+
+/* ---- what is remembered ---- */
+
+static struct key *remember(
+    struct auth *a, const struct principal *who, const uint8_t *hash, int64_t left_ms)
 {
     if (a->keys.n >= KEYS_MAX)
         forget_all(a);
-    struct key *k = mem_alloc(sizeof(*k));
-    k->who = *who;
-    memcpy(k->hash, hash, sizeof(k->hash));
-    k->good_until_mono_ms = clock_mono_ms() + GOOD_MS;
     struct uuid place = place_of(hash);
-    free(map_get(&a->keys, &place));
-    map_put(&a->keys, &place, k);
+    struct key *k = map_get(&a->keys, &place);
+    if (k == NULL) {
+        k = mem_alloc(sizeof(*k));
+        memcpy(k->hash, hash, sizeof(k->hash));
+        map_put(&a->keys, &place, k);
+    }
+    k->who = *who;
+    k->good_until_mono_ms = clock_mono_ms() + (left_ms < GOOD_MS ? left_ms : GOOD_MS);
+    return k;
 }
 
-static const struct key *remembered(struct auth *a, const struct token *t, const uint8_t *hash)
+static struct key *remembered(struct auth *a, const struct token *t, const uint8_t *hash)
 {
     struct uuid place = place_of(hash);
-    const struct key *k = map_get(&a->keys, &place);
+    struct key *k = map_get(&a->keys, &place);
     if (k == NULL || sodium_memcmp(k->hash, hash, sizeof(k->hash)) != 0 ||
         strcmp(k->who.key_id, t->id) != 0 || clock_mono_ms() >= k->good_until_mono_ms)
         return NULL;
     return k;
+}
+
+/* ---- life ---- */
+
+struct auth *auth_new(struct gateway *gw)
+{
+    struct auth *a = mem_alloc(sizeof(*a));
+    a->gw = gw;
+    a->timer = timer_new(gw->loop, write_used, a);
+    a->ears = kv_new(gw->loop, gw->conf.redis_url, NULL, NULL);
+    kv_subscribe(a->ears, CHANNEL, on_word, a);
+    return a;
+}
+
+void auth_free(struct auth *a)
+{
+    if (a == NULL)
+        return;
+    forget_all(a);
+    drop_used(a);
+    vec_done(&a->used);
+    kv_free(a->ears);
+    timer_free(a->timer);
+    free(a);
 }
 
 /* ---- people ---- */
@@ -110,6 +228,35 @@ static void admit(struct request *r, request_fn then)
         then(r);
 }
 
+/* Columns of api_key_get. */
+enum key_column { HASH, USER_ID, USERNAME, ROLES, SCOPE, LEFT_MS, STATUS };
+
+static bool is_its_secret(const struct db_result *row, const uint8_t hash[static TOKEN_HASH_BYTES])
+{
+    size_t n = 0;
+    const void *stored = db_rows(row) == 1 ? db_bytes(row, 0, HASH, &n) : NULL;
+    return stored != NULL && n == TOKEN_HASH_BYTES && sodium_memcmp(stored, hash, n) == 0;
+}
+
+/* Before it expires. */
+static int64_t left_ms(const struct db_result *row)
+{
+    return db_is_null(row, 0, LEFT_MS) ? INT64_MAX : db_int(row, 0, LEFT_MS);
+}
+
+/* Known to be who it says, but is it let in? */
+static bool check_key(struct request *r, const struct db_result *row)
+{
+    const char *status = db_text(row, 0, STATUS);
+    if (left_ms(row) <= 0)
+        refuse(r, "API key is expired.");
+    else if (strcmp(status, "active") != 0)
+        answer_errorf(r, 401, NULL,
+            "User is not active (status = \"%s\"). Contact an admin to reactivate your account.",
+            status);
+    return !r->is_over;
+}
+
 static void on_key(struct request *r, const struct db_result *const *results)
 {
     const struct db_result *row = results[0];
@@ -117,18 +264,21 @@ static void on_key(struct request *r, const struct db_result *const *results)
     uint8_t hash[TOKEN_HASH_BYTES];
     token_parse(r->token, &t);
     token_hash(&t, hash);
-    size_t n = 0;
-    const void *stored = db_rows(row) == 1 ? db_bytes(row, 0, 0, &n) : NULL;
-    if (stored == NULL || n != sizeof(hash) || sodium_memcmp(stored, hash, sizeof(hash)) != 0) {
+    if (!is_its_secret(row, hash)) {
         rate_strike(r);
         refuse(r, "API key is invalid.");
         return;
     }
-    r->who.id = db_uuid(row, 0, 1);
-    snprintf(r->who.username, sizeof(r->who.username), "%s", db_text(row, 0, 2));
-    r->who.roles = rights_roles_parse(db_text(row, 0, 3));
+    if (!check_key(r, row))
+        return;
+    r->who.id = db_uuid(row, 0, USER_ID);
+    snprintf(r->who.username, sizeof(r->who.username), "%s", db_text(row, 0, USERNAME));
+    r->who.roles = rights_roles_parse(db_text(row, 0, ROLES));
+    if (!rights_scope_parse(db_text(row, 0, SCOPE), &r->who.scope))
+        r->who.scope = SCOPE_NOTHING;
     memcpy(r->who.key_id, t.id, sizeof(r->who.key_id));
-    remember(r->gw->auth, &r->who, hash);
+    if (r->auth_mark == r->gw->auth->n_forgotten)
+        note_use(r->gw->auth, remember(r->gw->auth, &r->who, hash, left_ms(row)));
     admit(r, r->then);
 }
 
@@ -138,9 +288,10 @@ static void check_person(struct request *r, request_fn then)
     uint8_t hash[TOKEN_HASH_BYTES];
     token_parse(r->token, &t);
     token_hash(&t, hash);
-    const struct key *k = remembered(r->gw->auth, &t, hash);
+    struct key *k = remembered(r->gw->auth, &t, hash);
     if (k != NULL) {
         r->who = k->who;
+        note_use(r->gw->auth, k);
         admit(r, then);
         return;
     }
@@ -148,6 +299,7 @@ static void check_person(struct request *r, request_fn then)
         return;
     metric_add(&r->gw->metrics.key_lookups, 1);
     r->then = then;
+    r->auth_mark = r->gw->auth->n_forgotten;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_API_KEY_GET);
     db_add_text(b, t.id);

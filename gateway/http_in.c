@@ -130,15 +130,34 @@ static void read_origin(struct request *r, struct lws *wsi)
         r->user_agent = mem_strdup(agent);
 }
 
-/* The authority of an Origin header that is not ours: a page of another site used the cookie. */
-static bool is_foreign_page(struct lws *wsi)
+/* What browsers say of the page: its origin is neither the host asked for nor the one that people
+ * know us by (a proxy may have changed the former); without an origin, how far away its site is. */
+static bool is_foreign_page(struct request *r, struct lws *wsi)
 {
-    char origin[512], host[512];
-    if (!copy(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)))
-        return false;
-    const char *authority = strstr(origin, "://");
-    return authority == NULL || !copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
-           strcasecmp(authority + 3, host) != 0;
+    static const char fetch_site[] = "sec-fetch-site:";
+    char origin[512], host[512] = "", site[32] = "";
+    if (!copy(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin))) {
+        lws_hdr_custom_copy(wsi, site, sizeof(site), fetch_site, sizeof(fetch_site) - 1);
+        return strcmp(site, "cross-site") == 0 || strcmp(site, "same-site") == 0;
+    }
+    const char *authority = strstr(origin, "://"), *ours = strstr(r->gw->conf.access_url, "://");
+    if (authority == NULL)
+        return true;
+    if (!copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
+        copy(wsi, WSI_TOKEN_HTTP_COLON_AUTHORITY, host, sizeof(host));
+    return strcasecmp(authority + 3, host) != 0 &&
+           (ours == NULL || strcasecmp(authority, ours) != 0);
+}
+
+/* A cookie goes along with whatever any page asks for: then a change, and a WebSocket, which no
+ * rule of browsers keeps from other sites, must come from a page of ours.  Who sends the token in a
+ * header of its own is no such page. */
+static bool is_forged(struct request *r, struct lws *wsi)
+{
+    static const char header[] = "coder-session-token:";
+    bool harmless = r->method == METHOD_GET && !has(wsi, WSI_TOKEN_UPGRADE);
+    return r->token_in_cookie && !harmless &&
+           lws_hdr_custom_length(wsi, header, sizeof(header) - 1) <= 0 && is_foreign_page(r, wsi);
 }
 
 /* Whom it is from; false when those have too many under way already. */
@@ -274,7 +293,7 @@ static bool check_head(struct request *r, struct lws *wsi, int64_t length)
         answer_error(r, 400, "The request's length cannot be told.", NULL);
     else if (!is_text(r))
         answer_error(r, 400, "The URL is not valid UTF-8.", NULL);
-    else if (find_route(r) && r->token_in_cookie && r->method != METHOD_GET && is_foreign_page(wsi))
+    else if (find_route(r) && is_forged(r, wsi))
         answer_error(r, 403, "Something is wrong with your CSRF token. Please refresh the page.",
             "The request came from a page of another site.");
     return !r->is_over;

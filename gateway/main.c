@@ -152,7 +152,7 @@ static enum err read_proxies(struct gateway *gw, struct errctx *ctx)
 
 static enum err open_all(struct gateway *gw, struct errctx *ctx)
 {
-    gw->auth = auth_new();
+    gw->auth = auth_new(gw);
     gw->cache = task_cache_new(&gw->metrics.cache_bytes);
     gw->queue = queue_new(gw);
     list_init(&gw->waiting);

@@ -102,6 +102,7 @@ struct request {
     ask_failed_fn on_db_failed;
     ask_bus_fn on_bus;
     request_fn then;
+    uint64_t auth_mark; /* of a key that is looked up (auth.c) */
     user_found_fn on_user;
     task_found_fn on_task;
 

@@ -146,6 +146,8 @@ static bool is_app_route(const struct route *route)
 bool rights_scope_allows(enum key_scope scope, const struct route *route)
 {
     switch (scope) {
+    case SCOPE_NOTHING:
+        return false;
     case SCOPE_ALL:
         return true;
     case SCOPE_READ:

@@ -45,7 +45,7 @@ enum right_action {
 };
 
 /* What a key may be used for, whoever holds it. */
-enum key_scope { SCOPE_ALL, SCOPE_READ, SCOPE_APPLICATION_CONNECT };
+enum key_scope { SCOPE_NOTHING, SCOPE_ALL, SCOPE_READ, SCOPE_APPLICATION_CONNECT };
 
 /* `owner` NULL: an object of anybody's. */
 bool rights_may(const struct principal *who, enum right_object object, unsigned actions,

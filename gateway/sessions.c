@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sessions.c - tokens: by password, by another token, and their end.
+ * sessions.c - logging in and out.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,54 +9,9 @@
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
 #include "gateway/json_out.h"
+#include "gateway/key.h"
 
-#define SESSION_DAYS 30
-#define WRONG_LOGIN  "Incorrect email or password."
-
-/* The key that is being made. */
-struct new_key {
-    struct token token;
-    const char *member; /* of the answer */
-    struct uuid user_id;
-    bool is_session;
-};
-
-static void on_key_made(struct request *r, const struct db_result *const *results)
-{
-    (void)results;
-    const struct new_key *k = r->state;
-    char text[TOKEN_LEN + 1];
-    token_format(&k->token, text);
-    if (k->is_session) {
-        struct strbuf cookie;
-        strbuf_init(&cookie);
-        strbuf_addf(&cookie, "coder_session_token=%s; Path=/; HttpOnly; SameSite=Lax", text);
-        r->cookie = strbuf_detach(&cookie);
-    }
-    json_open(&r->out, '{');
-    json_put_text(&r->out, k->member, text);
-    json_close(&r->out, '}');
-    answer_json(r, 201);
-}
-
-static void make_key(struct request *r, const struct uuid *user_id, bool is_session)
-{
-    struct uuid id = *user_id;
-    struct new_key *k = request_state(r, sizeof(*k), NULL);
-    uint8_t hash[TOKEN_HASH_BYTES];
-    k->is_session = is_session;
-    k->member = is_session ? "session_token" : "key";
-    token_make(&k->token);
-    token_hash(&k->token, hash);
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_API_KEY_CREATE);
-    db_add_text(b, k->token.id);
-    db_add_uuid(b, &id);
-    db_add_bytes(b, hash, sizeof(hash));
-    db_add_text(b, is_session ? "session" : "key");
-    db_add_int8(b, is_session ? SESSION_DAYS : 0);
-    ask_db(r, b, on_key_made);
-}
+#define WRONG_LOGIN "Incorrect email or password."
 
 /* ---- POST /users/login ---- */
 
@@ -78,7 +33,7 @@ static void on_verified(struct request *r, bool ok, const char *hash)
         answer_error(r, 401,
             "Your account is suspended. Contact an admin to reactivate your account.", NULL);
     else
-        make_key(r, &l->user_id, true);
+        session_make(r, &l->user_id, "password");
 }
 
 static void on_email(struct request *r, const struct db_result *const *results)
@@ -111,19 +66,6 @@ void user_login(struct request *r)
         attempt_begin(r, l->email, find_account);
 }
 
-/* ---- POST /users/{user}/keys ---- */
-
-static void on_owner(struct request *r, const struct uuid *user_id, const char *username)
-{
-    (void)username;
-    make_key(r, user_id, false);
-}
-
-void user_key_create(struct request *r)
-{
-    find_user(r, on_owner);
-}
-
 /* ---- POST /users/logout ---- */
 
 static void on_revoked(struct request *r, const struct db_result *const *results)
@@ -136,8 +78,36 @@ static void on_revoked(struct request *r, const struct db_result *const *results
 
 void user_logout(struct request *r)
 {
+    r->audit_action = "logout";
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_API_KEY_REVOKE);
     db_add_text(b, r->who.key_id);
     ask_db(r, b, on_revoked);
+}
+
+/* ---- GET /users/authmethods ---- */
+
+static void put_method(struct strbuf *out, const char *name, bool enabled)
+{
+    json_key(out, name);
+    json_open(out, '{');
+    json_put_bool(out, "enabled", enabled);
+}
+
+void user_auth_methods(struct request *r)
+{
+    struct strbuf *out = &r->out;
+    json_open(out, '{');
+    json_put_text(out, "terms_of_service_url", "");
+    put_method(out, "password", true);
+    json_close(out, '}');
+    put_method(out, "github", false);
+    json_put_bool(out, "default_provider_configured", false);
+    json_close(out, '}');
+    put_method(out, "oidc", false);
+    json_put_text(out, "signInText", "");
+    json_put_text(out, "iconUrl", "");
+    json_close(out, '}');
+    json_close(out, '}');
+    answer_json(r, 200);
 }
