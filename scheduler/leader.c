@@ -126,6 +126,7 @@ static void load_tasks(struct leader *l, const struct db_result *r)
             .has_deadline = !db_is_null(r, i, 34),
             .deadline_left_ms = db_int(r, i, 34),
             .message_seq = db_int(r, i, 35),
+            .revision = db_int(r, i, 40),
             .start_after_us = db_is_null(r, i, 36) ? 0 : db_time_us(r, i, 36),
             .time_limit_ms = db_int(r, i, 37),
             .ran_ms = db_int(r, i, 38),

@@ -16,6 +16,7 @@
 #include "scheduler/work_message.h"
 
 #define CALLS_MAX    20000
+#define BULK_MAX     1000
 #define FILE_CHUNK   (1024 * 1024)
 #define SERVERS_MAX  8
 #define TTL_MS_MAX   UINT64_C(315576000000)      /* ten years */
@@ -25,6 +26,8 @@
 struct serve {
     struct bus_server *servers[SERVERS_MAX];
     size_t n_servers;
+    struct bulk *bulk; /* whose requests are being taken in; NULL: a single one is */
+    size_t bulk_at;
     struct core *core; /* NULL: not leading */
     uint64_t epoch;
     struct db *db;
@@ -32,9 +35,23 @@ struct serve {
     struct list calls;
 };
 
+/* Several requests that came as one: answered when the last of them is. */
+struct bulk {
+    struct bus_call *bus;
+    size_t n, n_open;
+    bool is_lost; /* the leadership ended before */
+    struct {
+        uint32_t code;
+        char *detail;
+        struct uuid task_id, workspace_id, build_id;
+    } replies[];
+};
+
 struct call {
     struct serve *serve;
-    struct bus_call *bus;
+    struct bus_call *bus; /* NULL: the i-th of a bulk */
+    struct bulk *bulk;
+    size_t at;
     struct list link;
 };
 
@@ -49,14 +66,93 @@ static struct call *open_call(struct serve *s, struct bus_call *bus)
     struct call *call = mem_alloc(sizeof(*call));
     *call = (struct call){.serve = s, .bus = bus};
     list_append(&s->calls, &call->link);
+    if (s->bulk != NULL) {
+        call->bulk = s->bulk;
+        call->at = s->bulk_at;
+        s->bulk->n_open++;
+    }
     return call;
+}
+
+/* ---- bulks ---- */
+
+static void reply_bulk(struct bulk *b)
+{
+    Stint__V1__TaskBulkReply m = STINT__V1__TASK_BULK_REPLY__INIT;
+    scoped_free Stint__V1__TaskReply *replies = mem_calloc(b->n + 1, sizeof(*replies));
+    scoped_free Stint__V1__TaskReply **list = mem_calloc(b->n + 1, sizeof(*list));
+    for (size_t i = 0; i < b->n; i++) {
+        list[i] = &replies[i];
+        stint__v1__task_reply__init(list[i]);
+        list[i]->code = b->replies[i].code;
+        if (b->replies[i].detail != NULL)
+            list[i]->detail = b->replies[i].detail;
+        if (uuid_is_nil(&b->replies[i].task_id))
+            continue;
+        list[i]->task_id = wire_uuid(&b->replies[i].task_id);
+        list[i]->workspace_id = wire_uuid(&b->replies[i].workspace_id);
+        list[i]->build_id = wire_uuid(&b->replies[i].build_id);
+    }
+    m.n_reply = b->n;
+    m.reply = list;
+    Stint__V1__Envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_BULK_REPLY);
+    out.task_bulk_reply = &m;
+    bus_reply(b->bus, &out);
+}
+
+/* One of its requests is answered, or all of them are taken in. */
+static void bulk_release(struct serve *s, struct bulk *b)
+{
+    if (--b->n_open > 0)
+        return;
+    if (b->is_lost)
+        bus_reply_not_leader(b->bus, s->leader_url);
+    else
+        reply_bulk(b);
+    for (size_t i = 0; i < b->n; i++)
+        free(b->replies[i].detail);
+    free(b);
+}
+
+static void bulk_take(struct bulk *b, size_t at, uint32_t code, const char *detail)
+{
+    b->replies[at].code = code;
+    b->replies[at].detail = detail != NULL ? mem_strdup(detail) : NULL;
+}
+
+/* ---- answers to one ---- */
+
+static void refuse(struct call *call, enum refusal code, const char *detail)
+{
+    if (call->bulk == NULL) {
+        bus_reply_status(call->bus, code, detail);
+        return;
+    }
+    bulk_take(call->bulk, call->at, code, detail);
+    bulk_release(call->serve, call->bulk);
+}
+
+static void lose(struct call *call)
+{
+    if (call->bulk == NULL) {
+        bus_reply_not_leader(call->bus, call->serve->leader_url);
+        return;
+    }
+    call->bulk->is_lost = true;
+    bulk_release(call->serve, call->bulk);
+}
+
+static void malformed(struct serve *s, struct bus_call *bus, const char *what)
+{
+    if (s->bulk != NULL)
+        bulk_take(s->bulk, s->bulk_at, REFUSAL_MALFORMED, what);
+    else
+        bus_reply_status(bus, REFUSAL_MALFORMED, what);
 }
 
 /* ---- requests ---- */
 
 typedef Stint__V1__Envelope envelope;
-
-#define MALFORMED(s, bus, what) bus_reply_status(bus, REFUSAL_MALFORMED, what)
 
 /* Milliseconds as a database can add them to a time. */
 static int64_t pause_of(uint64_t ms)
@@ -139,10 +235,20 @@ static void on_task_create(struct serve *s, struct bus_call *bus, const envelope
     size_t name = strlen(r.name);
     if (!ok || uuid_is_nil(&r.task_id) || uuid_is_nil(&r.owner_id) || uuid_is_nil(&r.version_id) ||
         name == 0 || name > TASK_NAME_MAX || r.provisioner[0] == '\0') {
-        MALFORMED(s, bus, "TaskCreate lacks an id, a name or a provisioner, or has a bad option");
+        malformed(s, bus, "TaskCreate lacks an id, a name or a provisioner, or has a bad option");
         return;
     }
     core_task_create(s->core, &r, open_call(s, bus));
+}
+
+static void expect(struct core *c, const Stint__V1__TaskCondition *m)
+{
+    struct task_condition only_if = {0};
+    if (m == NULL)
+        return;
+    only_if.revision = m->revision;
+    if (wire_get_uuid(&m->build_id, &only_if.build_id))
+        core_expect(c, &only_if);
 }
 
 static void resume_with(
@@ -150,11 +256,12 @@ static void resume_with(
 {
     scoped_free struct named_text *parameters = parameters_of(m->parameter, m->n_parameter);
     if (parameters == NULL) {
-        MALFORMED(s, bus, "TaskCommand has a bad parameter");
+        malformed(s, bus, "TaskCommand has a bad parameter");
         return;
     }
     r->parameters = parameters;
     r->n_parameters = m->n_parameter;
+    expect(s->core, m->only_if);
     core_task_resume(s->core, r, open_call(s, bus));
 }
 
@@ -165,7 +272,7 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
         !wire_get_uuid(&m->build_id, &build) ||
         (uuid_is_nil(&build) && m->verb != STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT)) {
-        MALFORMED(s, bus, "TaskCommand lacks an id");
+        malformed(s, bus, "TaskCommand lacks an id");
         return;
     }
     if (m->set_parameters && m->verb == STINT__V1__TASK_VERB__TASK_VERB_RESUME) {
@@ -174,6 +281,7 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
         resume_with(s, bus, m, &r);
         return;
     }
+    expect(s->core, m->only_if);
     bool is_input = m->verb == STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT;
     core_task_command(s->core, (enum task_verb)m->verb, &task, &initiator, &build,
         is_input ? m->input : m->reason, open_call(s, bus));
@@ -206,10 +314,51 @@ static void on_task_update(struct serve *s, struct bus_call *bus, const envelope
         !wire_get_uuid(&m->initiator_id, &r.initiator_id) || !options_set(m, &r.set) ||
         labels == NULL || !is_priority(m->priority) || !is_start(m->start_after_us) ||
         strlen(m->display_name) > TASK_DISPLAY_NAME_MAX) {
-        MALFORMED(s, bus, "TaskUpdate lacks an id, or has a bad option");
+        malformed(s, bus, "TaskUpdate lacks an id, or has a bad option");
         return;
     }
+    expect(s->core, m->only_if);
     core_task_update(s->core, &r, open_call(s, bus));
+}
+
+static void take_item(struct serve *s, const Stint__V1__TaskBulk__Item *item)
+{
+    envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY__NOT_SET);
+    switch (item->what_case) {
+    case STINT__V1__TASK_BULK__ITEM__WHAT_CREATE:
+        e.task_create = item->create;
+        on_task_create(s, NULL, &e);
+        return;
+    case STINT__V1__TASK_BULK__ITEM__WHAT_COMMAND:
+        e.task_command = item->command;
+        on_task_command(s, NULL, &e);
+        return;
+    case STINT__V1__TASK_BULK__ITEM__WHAT_UPDATE:
+        e.task_update = item->update;
+        on_task_update(s, NULL, &e);
+        return;
+    default:
+        malformed(s, NULL, "TaskBulk has an item of an unknown kind");
+    }
+}
+
+/* All of one turn, so of one commit. */
+static void on_task_bulk(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__TaskBulk *m = e->task_bulk;
+    if (m->n_item == 0 || m->n_item > BULK_MAX) {
+        malformed(s, bus, "TaskBulk has no items, or too many");
+        return;
+    }
+    struct bulk *b = mem_alloc(sizeof(*b) + m->n_item * sizeof(b->replies[0]));
+    b->bus = bus;
+    b->n = m->n_item;
+    b->n_open = 1;
+    s->bulk = b;
+    for (s->bulk_at = 0; s->bulk_at < b->n; s->bulk_at++)
+        take_item(s, m->item[s->bulk_at]);
+    s->bulk = NULL;
+    bulk_release(s, b);
 }
 
 static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -218,7 +367,7 @@ static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *
     struct uuid task, initiator, send;
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->send_id, &send) ||
         !wire_get_uuid(&m->initiator_id, &initiator) || uuid_is_nil(&send)) {
-        MALFORMED(s, bus, "TaskSend lacks an id");
+        malformed(s, bus, "TaskSend lacks an id");
         return;
     }
     core_task_send(s->core, &task, &initiator, &send, m->input, open_call(s, bus));
@@ -232,7 +381,7 @@ static void on_message_queue(struct serve *s, struct bus_call *bus, const envelo
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
         !wire_get_uuid(&m->message_id, &message) || uuid_is_nil(&message) ||
         uuid_is_nil(&initiator) || n == 0 || n > PROMPT_BYTES_MAX) {
-        MALFORMED(s, bus, "MessageQueue lacks an id, or its content is empty or too long");
+        malformed(s, bus, "MessageQueue lacks an id, or its content is empty or too long");
         return;
     }
     core_message_queue(s->core, &task, &initiator, &message, m->content, open_call(s, bus));
@@ -244,7 +393,7 @@ static void on_message_withdraw(struct serve *s, struct bus_call *bus, const env
     struct uuid task, initiator, message;
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
         !wire_get_uuid(&m->message_id, &message)) {
-        MALFORMED(s, bus, "MessageWithdraw lacks an id");
+        malformed(s, bus, "MessageWithdraw lacks an id");
         return;
     }
     core_message_withdraw(s->core, &task, &initiator, &message, open_call(s, bus));
@@ -255,7 +404,7 @@ static void on_app_status(struct serve *s, struct bus_call *bus, const envelope 
     const Stint__V1__AppStatusReport *m = e->app_status_report;
     struct uuid agent;
     if (!wire_get_uuid(&m->agent_id, &agent)) {
-        MALFORMED(s, bus, "AppStatusReport lacks an id");
+        malformed(s, bus, "AppStatusReport lacks an id");
         return;
     }
     core_app_status(s->core, &agent, m->app_slug, m->state, m->message, m->uri, open_call(s, bus));
@@ -270,7 +419,7 @@ static void on_template_import(struct serve *s, struct bus_call *bus, const enve
         !wire_get_uuid(&m->organization_id, &r.organization_id) ||
         !wire_get_uuid(&m->initiator_id, &r.initiator_id) ||
         !wire_get_uuid(&m->file_id, &r.file_id)) {
-        MALFORMED(s, bus, "TemplateImport lacks an id");
+        malformed(s, bus, "TemplateImport lacks an id");
         return;
     }
     core_template_import(s->core, &r, open_call(s, bus));
@@ -361,7 +510,7 @@ static void on_worker_poll(struct serve *s, struct bus_call *bus, const envelope
         !get_refs(m->running, m->n_running, running) ||
         !get_uuids(m->session_agent_id, m->n_session_agent_id, sessions) ||
         !get_uuids(m->closed_agent_id, m->n_closed_agent_id, closed)) {
-        MALFORMED(s, bus, "WorkerPoll has a bad id");
+        malformed(s, bus, "WorkerPoll has a bad id");
         return;
     }
     core_worker_poll(s->core, &p, open_call(s, bus));
@@ -493,7 +642,7 @@ static void on_job_results(struct serve *s, struct bus_call *bus, const envelope
     const Stint__V1__JobResults *m = e->job_results;
     struct uuid worker_id;
     if (!wire_get_uuid(&m->worker_id, &worker_id)) {
-        MALFORMED(s, bus, "JobResults lacks the worker's id");
+        malformed(s, bus, "JobResults lacks the worker's id");
         return;
     }
     for (size_t i = 0; i < m->n_result; i++)
@@ -506,7 +655,7 @@ static void on_agent_open(struct serve *s, struct bus_call *bus, const envelope 
     const Stint__V1__AgentOpen *m = e->agent_open;
     struct uuid worker, agent, token;
     if (!wire_get_uuid(&m->worker_id, &worker) || !wire_get_uuid(&m->agent_id, &agent)) {
-        MALFORMED(s, bus, "AgentOpen has a bad id");
+        malformed(s, bus, "AgentOpen has a bad id");
         return;
     }
     if (!uuid_parse(m->token, &token))
@@ -549,7 +698,7 @@ static void on_file_get(struct serve *s, struct bus_call *bus, const envelope *e
     const Stint__V1__FileGet *m = e->file_get;
     struct uuid file;
     if (!wire_get_uuid(&m->file_id, &file) || m->offset > INT32_MAX) {
-        MALFORMED(s, bus, "FileGet has a bad id or offset");
+        malformed(s, bus, "FileGet has a bad id or offset");
         return;
     }
     struct db_batch *b = db_batch_new();
@@ -570,6 +719,7 @@ static const struct {
     {STINT__V1__ENVELOPE__BODY_TASK_CREATE,       on_task_create      },
     {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,      on_task_command     },
     {STINT__V1__ENVELOPE__BODY_TASK_UPDATE,       on_task_update      },
+    {STINT__V1__ENVELOPE__BODY_TASK_BULK,         on_task_bulk        },
     {STINT__V1__ENVELOPE__BODY_TASK_SEND,         on_task_send        },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,     on_message_queue    },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,  on_message_withdraw },
@@ -607,7 +757,7 @@ static void on_request(void *arg, struct bus_call *bus, const envelope *request)
             return;
         }
     }
-    MALFORMED(s, bus, "the scheduler does not serve this kind of request");
+    malformed(s, bus, "the scheduler does not serve this kind of request");
 }
 
 /* ---- answers ---- */
@@ -616,12 +766,25 @@ void serve_refuse(struct serve *s, void *ticket, enum refusal code, const char *
 {
     (void)s;
     struct call *call = ticket;
-    bus_reply_status(call->bus, code, detail);
+    refuse(call, code, detail);
     close_call(call);
+}
+
+static void reply_of_bulk(struct call *call, const struct reply *r)
+{
+    struct bulk *b = call->bulk;
+    b->replies[call->at].task_id = r->task_id;
+    b->replies[call->at].workspace_id = r->workspace_id;
+    b->replies[call->at].build_id = r->build_id;
+    refuse(call, r->code, r->detail);
 }
 
 static void reply_task(struct call *call, const struct reply *r)
 {
+    if (call->bulk != NULL) {
+        reply_of_bulk(call, r);
+        return;
+    }
     Stint__V1__TaskReply m = STINT__V1__TASK_REPLY__INIT;
     m.code = r->code;
     if (r->detail != NULL)
@@ -655,7 +818,7 @@ void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
     else if (r->kind == REPLY_AGENT_OPENED)
         reply_opened(call, r, watermark);
     else
-        bus_reply_status(call->bus, r->code, r->detail);
+        refuse(call, r->code, r->detail);
     close_call(call);
 }
 
@@ -720,7 +883,7 @@ void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *d
     struct list *it;
     while ((it = s->calls.next) != &s->calls) {
         struct call *call = container_of(it, struct call, link);
-        bus_reply_not_leader(call->bus, s->leader_url);
+        lose(call);
         close_call(call);
     }
 }

@@ -83,6 +83,14 @@ enum task_verb { /* values match Stint__V1__TaskVerb */
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *text, void *ticket);
 
+/* The next command, resumption or update is done only if the task is like this; else it is refused
+ * with CHANGED. */
+struct task_condition {
+    struct uuid build_id; /* its newest; nil: any */
+    uint64_t revision;
+};
+void core_expect(struct core *c, const struct task_condition *only_if);
+
 /* TASK_RESUME with other parameters from now on. */
 struct task_resume {
     struct uuid task_id, initiator_id, build_id;
@@ -225,7 +233,7 @@ struct load_task {
     const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
     const char *app_state, *app_health, *lifecycle, *error;
     int32_t build_number, priority, attempt;
-    int64_t token, status_seq, message_seq;
+    int64_t token, status_seq, message_seq, revision;
     int64_t ttl_ms, activity_bump_ms, deadline_left_ms; /* the last counts with has_deadline */
     int64_t start_after_us;                             /* 0: none, or it is over */
     int64_t time_limit_ms, ran_ms;                      /* ran_ms: since the start has succeeded */

@@ -79,6 +79,7 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->time_limit_ms = l->time_limit_ms;
     t->has_parameters = l->has_parameters;
     t->message_seq = l->message_seq;
+    t->revision = (uint64_t)l->revision;
     t->deleted = l->deleted;
     memcpy(t->name, l->name, strnlen(l->name, TASK_NAME_MAX));
     t->job = (struct job){.id = l->job_id,

@@ -120,6 +120,7 @@ struct task {
     struct list limit_link; /* in core->limited */
 
     struct mailbox *mail; /* NULL: no message waits */
+    uint64_t revision;    /* counts changes of its options and its input */
     int64_t message_seq;  /* last number given to one */
 };
 
@@ -215,8 +216,10 @@ struct core {
     double start_interval_ms; /* between starts while others waited; moving average */
 
     struct core_counts counts;
-    struct origin origin; /* of the request at hand */
-    struct effects *out;  /* what gathers */
+    struct origin origin;           /* of the request at hand */
+    struct task_condition expected; /* by it; counts with has_expected */
+    bool has_expected;
+    struct effects *out; /* what gathers */
 };
 
 /* ---- core.c: small things everybody needs ---- */
@@ -234,6 +237,8 @@ struct version *core_version(
 /* Key of the map of workspace names: one owner, case-insensitively. */
 struct uuid core_name_key(const struct uuid *owner_id, const char *name);
 
+/* Takes the condition of core_expect(): is the task like that? */
+bool task_is_expected(struct core *c, const struct task *t);
 void task_mark_changed(struct core *c, struct task *t);
 void task_mark_workspace(struct core *c, struct task *t);
 void job_mark(struct core *c, struct job *j);

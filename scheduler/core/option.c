@@ -32,7 +32,7 @@ static struct row_audit audit_of(struct core *c, const struct task_update *r)
     return c->out->audits.v[--c->out->audits.n];
 }
 
-static void put_row(struct core *c, const struct task *t, const struct task_update *r)
+static void put_row(struct core *c, struct task *t, const struct task_update *r)
 {
     struct row_task_options row = {.id = t->id,
         .workspace_id = t->workspace_id,
@@ -45,6 +45,7 @@ static void put_row(struct core *c, const struct task *t, const struct task_upda
         .labels = effects_texts(c->out, r->labels, r->n_labels),
         .audit = audit_of(c, r)};
     *vec_push(&c->out->options) = row;
+    t->revision++;
 }
 
 static void apply(struct core *c, struct task *t, const struct task_update *r)
@@ -62,8 +63,13 @@ static void apply(struct core *c, struct task *t, const struct task_update *r)
 void core_task_update(struct core *c, const struct task_update *r, void *ticket)
 {
     struct task *t = map_get(&c->tasks, &r->task_id);
+    bool is_expected = task_is_expected(c, t);
     if (t == NULL || t->deleted) {
         core_reply_task(c, ticket, REFUSAL_TASK_UNKNOWN, NULL);
+        return;
+    }
+    if (!is_expected) {
+        core_reply_task(c, ticket, REFUSAL_CHANGED, t);
         return;
     }
     if (changes(r, TASK_OPTION_START_AFTER) && !earliest_may_change(t)) {

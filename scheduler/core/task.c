@@ -283,6 +283,7 @@ static void take_parameters(struct core *c, struct task *t, const struct task_re
         .set = 1u << TASK_OPTION_PARAMETERS,
         .parameters = effects_texts(c->out, r->parameters, r->n_parameters)};
     *vec_push(&c->out->options) = row;
+    t->revision++;
 }
 
 static enum refusal do_resume(struct core *c, struct task *t, const struct command *cmd)
@@ -360,6 +361,7 @@ static enum refusal do_update_input(struct core *c, struct task *t, const struct
         return REFUSAL_NOT_PAUSED;
     const char *prompt = effects_strdup(c->out, cmd->text);
     *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .prompt = prompt};
+    t->revision++;
     core_audit(c, cmd->initiator_id, "write", "task", &t->id);
     c->out->audits.v[c->out->audits.n - 1].prompt = prompt;
     task_mark_changed(c, t);
@@ -398,10 +400,31 @@ static enum refusal (*const verbs[])(struct core *, struct task *, const struct 
     [TASK_CANCEL] = do_cancel,
 };
 
+/* ---- conditions ---- */
+
+void core_expect(struct core *c, const struct task_condition *only_if)
+{
+    c->expected = *only_if;
+    c->has_expected = true;
+}
+
+bool task_is_expected(struct core *c, const struct task *t)
+{
+    const struct task_condition *e = &c->expected;
+    bool has_expected = c->has_expected;
+    c->has_expected = false;
+    return !has_expected || t == NULL ||
+           (t->revision == e->revision &&
+               (uuid_is_nil(&e->build_id) || uuid_eq(&t->build_id, &e->build_id)));
+}
+
+/* ---- carrying out ---- */
+
 static void carry_out(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct command *cmd, void *ticket)
 {
     struct task *t = map_get(&c->tasks, task_id);
+    bool is_expected = task_is_expected(c, t);
     bool twice = verb != TASK_CANCEL && t != NULL && !uuid_is_nil(cmd->build_id) &&
                  uuid_eq(&t->build_id, cmd->build_id);
     if (twice) {
@@ -412,7 +435,7 @@ static void carry_out(struct core *c, enum task_verb verb, const struct uuid *ta
         core_reply_task(c, ticket, REFUSAL_TASK_UNKNOWN, NULL);
         return;
     }
-    enum refusal refusal = verbs[verb](c, t, cmd);
+    enum refusal refusal = is_expected ? verbs[verb](c, t, cmd) : REFUSAL_CHANGED;
     core_reply_task(c, ticket, refusal, t);
 }
 

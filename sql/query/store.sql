@@ -48,7 +48,8 @@ WITH was AS (
     WHERE t.id = $1::uuid
 ), changed AS (
     UPDATE tasks
-    SET display_name = coalesce($2::text, display_name), priority = coalesce($3::int4, priority),
+    SET revision = revision + 1, display_name = coalesce($2::text, display_name),
+        priority = coalesce($3::int4, priority),
         start_after = CASE WHEN $4::bool THEN $5::timestamptz ELSE start_after END,
         time_limit_ms = coalesce($6::int8, time_limit_ms),
         labels = CASE WHEN $7::bool THEN (
@@ -169,7 +170,7 @@ WHERE tasks.id = u.id AND tasks.deleted_at IS NULL;
 
 -- name: store_update_prompt :exec
 -- $1 id uuid, $2 prompt text
-UPDATE tasks SET prompt = $2::text WHERE id = $1::uuid;
+UPDATE tasks SET prompt = $2::text, revision = revision + 1 WHERE id = $1::uuid;
 
 -- name: store_finish_version :exec
 -- $1 id uuid, $2 has_ai_task bool, $3 app slug text
