@@ -91,9 +91,10 @@ static struct db_batch *with_context(struct request *r, struct db_batch *take_ba
     db_batch_add(b, SQL_AUDIT_CONTEXT);
     db_add_uuid(b, &r->who.id);
     db_add_text(b, r->audit_action != NULL ? r->audit_action : "");
-    db_add_text(b, r->address);
-    db_add_text(b, r->user_agent != NULL ? r->user_agent : "");
-    db_add_text(b, r->id);
+    Stint__V1__Origin origin = ask_origin(r);
+    db_add_text(b, origin.ip);
+    db_add_text(b, origin.user_agent);
+    db_add_text(b, origin.request_id);
     db_batch_append(b, take_batch);
     r->n_before = 1;
     return b;
@@ -146,6 +147,7 @@ static void on_bus(void *arg, enum err code, const Stint__V1__Envelope *reply)
 Stint__V1__Origin ask_origin(struct request *r)
 {
     Stint__V1__Origin origin = STINT__V1__ORIGIN__INIT;
+    address_format(&r->client, r->address);
     origin.ip = r->address;
     origin.request_id = r->id;
     if (r->user_agent != NULL)

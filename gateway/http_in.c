@@ -120,7 +120,6 @@ static void read_own_headers(struct request *r, struct lws *wsi)
 static void read_origin(struct request *r, struct lws *wsi)
 {
     char agent[USER_AGENT_MAX + 1];
-    address_format(&r->client, r->address);
     int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_USER_AGENT);
     if (n <= 0)
         return;

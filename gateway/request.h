@@ -75,7 +75,8 @@ struct request {
     char content_type[96];
     struct address client; /* whom the request is from */
     bool wants_bypass;     /* of the limits per minute */
-    /* For the audit: `client` and program of what is no GET; NULL: what it looks like. */
+    /* For the audit: `client` as text (ask_origin()), the program of what is no GET; and what is
+     * done, NULL: what it looks like. */
     char address[ADDRESS_TEXT_SIZE];
     char *user_agent;
     const char *audit_action;

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/rng.h"
 #include "scheduler/metric.h"
+#include "scheduler/retention.h"
 
 #define TICK_MS     100
 #define ELECTION_MS 500
@@ -19,6 +20,7 @@ struct leader {
     struct ingest *ingest;
     struct db *db;
     struct store *store;
+    struct retention *retention;
     struct core *core;
     struct timer *tick, *election;
     atomic_bool *ready;
@@ -337,6 +339,7 @@ static void on_tick(void *arg)
     core_set_now(l->core, clock_mono_ms());
     core_tick(l->core);
     show_counts(l);
+    retention_tick(l->retention, l->epoch, clock_mono_ms());
 }
 
 /* A turn of the loop: what arrived becomes one batch, if none is on its way. */
@@ -372,6 +375,7 @@ struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf, 
     *l = (struct leader){
         .loop = loop, .conf = conf, .serve = serve, .ingest = ingest, .ready = ready};
     l->db = db_new(loop, conf->database_url, "stint-scheduler", on_db_state, l);
+    l->retention = retention_new(conf, l->db);
     l->store = store_new(l->db, kv, serve, on_commit_failed, l);
     l->tick = timer_new(loop, on_tick, l);
     l->election = timer_new(loop, on_election, l);
@@ -390,6 +394,7 @@ void leader_free(struct leader *l)
     store_lead(l->store, NULL, 0);
     db_free(l->db);
     store_free(l->store);
+    retention_free(l->retention);
     core_free(l->core);
     timer_free(l->tick);
     timer_free(l->election);

@@ -82,4 +82,4 @@ DELETE FROM api_keys
 WHERE id IN (
     SELECT id FROM api_keys
     WHERE revoked_at < now() - interval '7 days' OR expires_at < now() - interval '7 days'
-    LIMIT 5000);
+    LIMIT 1000);
