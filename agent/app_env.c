@@ -140,6 +140,8 @@ void app_env_init(struct app_env *env, const struct manifest *m, const struct en
     set_pairs(env, m, m->secrets.v, m->secrets.n);
     if (more != NULL)
         set_pairs(env, m, more->v, more->n);
+    for (size_t i = 0; i < m->parameters.n; i++)
+        set(env, m->parameters.v[i].name, m->parameters.v[i].value);
     set_task(env, m, control_path);
     if (m->agentapi.is_on)
         set_agentapi(env, m);

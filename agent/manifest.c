@@ -332,6 +332,9 @@ static enum err read_root(struct manifest *m, json_t *root, struct errctx *ctx)
     if (e == ERR_OK)
         e = read_env(m, root, ctx);
     if (e == ERR_OK)
+        e = read_pairs(
+            &m->parameters, json_object_get(root, "parameters"), ROOT, "parameters", ctx);
+    if (e == ERR_OK)
         e = read_table(&app_table, root, &m->apps, &m->n_apps, ctx);
     if (e == ERR_OK)
         e = read_table(&script_table, root, &m->scripts, &m->n_scripts, ctx);
@@ -401,6 +404,7 @@ void manifest_free(struct manifest *m)
     manifest_keys_done(m, root_keys, COUNT(root_keys));
     free_pairs(m->env, m->n_env);
     free_pairs(m->secrets.v, m->secrets.n);
+    free_pairs(m->parameters.v, m->parameters.n);
     for (size_t i = 0; i < m->n_apps; i++)
         app_done(&m->apps[i]);
     for (size_t i = 0; i < m->n_scripts; i++)

@@ -126,6 +126,8 @@ struct manifest {
     char *workers_dir;
     char *secrets_file;       /* NULL: none */
     struct env_pairs secrets; /* never logged; see manifest_load_secrets() */
+    /* The task's parameters, by the names of their variables; taken as they are. */
+    struct env_pairs parameters;
     /* The task's app is always among them: added last, without a command, if the file has not got
      * it.  With agentapi and no health of its own it is watched at /status. */
     struct manifest_app *apps;

@@ -6,6 +6,7 @@
 
 #include "core/base/rng.h"
 #include "core/base/text.h"
+#include "gateway/parameters.h"
 #include "gateway/task_load.h"
 
 #define NO_VERSION "Template version not found or you do not have access to this resource"
@@ -14,7 +15,8 @@
 #define NAME_TRIES 8
 
 struct creation {
-    struct uuid task_id, owner_id, version_id, organization_id, template_id, file_id;
+    struct uuid task_id, owner_id, version_id, organization_id, template_id, file_id, preset_id;
+    struct parameters parameters;
     char owner_name[33];
     char template_name[TASK_NAME_MAX + 1], provisioner[33], app_slug[65];
     char name[TASK_NAME_MAX + 1];
@@ -24,7 +26,13 @@ struct creation {
     unsigned names_left; /* to be tried; 0: the name was given */
 };
 
-/* ---- 4. the answer ---- */
+static void creation_done(void *state)
+{
+    struct creation *c = state;
+    parameters_done(&c->parameters);
+}
+
+/* ---- 5. the answer ---- */
 
 static void show_created(struct request *r)
 {
@@ -64,7 +72,7 @@ static void on_created(struct request *r, const Stint__V1__Envelope *reply)
     task_load(r, show_created);
 }
 
-/* ---- 3. the names, and the scheduler ---- */
+/* ---- 4. the names, and the scheduler ---- */
 
 static void make_name(struct creation *c)
 {
@@ -98,11 +106,45 @@ static void ask_scheduler(struct request *r)
     m.name = c->name;
     m.display_name = c->display_name;
     m.prompt = (char *)(uintptr_t)c->prompt;
+    m.template_version_preset_id = wire_uuid(&c->preset_id);
+    m.parameter = c->parameters.list;
+    m.n_parameter = c->parameters.n;
     m.ttl_ms = (uint64_t)c->ttl_ms;
     m.activity_bump_ms = (uint64_t)c->activity_bump_ms;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_CREATE);
     e.task_create = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_created);
+}
+
+/* ---- 3. the parameters: those of the preset, else the defaults ---- */
+
+static struct parameters_want wanted(const struct creation *c)
+{
+    return (struct parameters_want){.version_id = c->version_id, .preset_id = c->preset_id};
+}
+
+static void on_parameters(struct request *r, const struct db_result *const *results)
+{
+    struct creation *c = r->state;
+    struct parameters_wrong wrong;
+    const struct parameters_want w = wanted(c);
+    if (parameters_resolve(&w, results, &c->parameters, &wrong))
+        ask_scheduler(r);
+    else
+        answer_error(r, 400, wrong.message, wrong.detail);
+}
+
+/* Most templates have none: no question then. */
+static void settle_parameters(struct request *r, bool has_parameters)
+{
+    const struct parameters_want w = wanted(r->state);
+    if (!has_parameters && uuid_is_nil(&w.preset_id)) {
+        ask_scheduler(r);
+        return;
+    }
+    struct db_batch *b = db_batch_new();
+    parameters_read(&w, b);
+    ask_db(r, b, on_parameters);
 }
 
 #define COPY(to, from) snprintf(to, sizeof(to), "%s", from)
@@ -122,14 +164,14 @@ static void create(struct request *r, const struct db_result *version)
         c->names_left = NAME_TRIES;
     if (c->display_name[0] == '\0')
         text_display_from_prompt(c->prompt, c->display_name);
-    ask_scheduler(r);
+    settle_parameters(r, db_bool(version, 0, 14));
 }
 
 /* ---- 2. the version ---- */
 
 /* The columns: organization, template, its name, deprecated, version's name, provisioner, slug,
  * file, archived, has_ai_task, state and error of the import, the template's idle timeout and
- * activity bump. */
+ * activity bump, whether it has parameters. */
 static bool check_version(struct request *r, const struct db_result *v)
 {
     const char *import = db_text(v, 0, 10);
@@ -206,10 +248,11 @@ static void on_version(struct request *r, const struct db_result *const *results
 
 static void read_body(struct request *r, const struct uuid *owner_id, const char *owner_name)
 {
-    struct creation *c = request_state(r, sizeof(*c), NULL);
+    struct creation *c = request_state(r, sizeof(*c), creation_done);
     c->owner_id = *owner_id;
     snprintf(c->owner_name, sizeof(c->owner_name), "%s", owner_name);
     if (request_json(r) == NULL || !request_uuid(r, "template_version_id", &c->version_id) ||
+        !request_uuid(r, "template_version_preset_id", &c->preset_id) ||
         !request_text(r, "input", &c->prompt) || !task_check_prompt(r, c->prompt))
         return;
     struct db_batch *b = db_batch_new();

@@ -38,6 +38,17 @@ static void read_texts(const Stint__V1__JobSpec *w, struct job_spec *s)
     s->template_name = copy(w->template_name);
 }
 
+static void read_parameters(const Stint__V1__JobSpec *w, struct job_spec *s)
+{
+    if (w->n_parameter == 0)
+        return;
+    s->parameters = mem_calloc(w->n_parameter, sizeof(*s->parameters));
+    s->n_parameters = w->n_parameter;
+    for (size_t i = 0; i < w->n_parameter; i++)
+        s->parameters[i] = (struct job_text){
+            mem_strdup(w->parameter[i]->name), mem_strdup(w->parameter[i]->value)};
+}
+
 static const struct provisioner *find_provisioner(const struct hands *h, const char *name)
 {
     for (size_t i = 0; i < h->n_provisioners; i++) {
@@ -155,8 +166,10 @@ static struct job *read_job(struct hands *h, const Stint__V1__JobSpec *w)
         return NULL;
     }
     const struct provisioner *p = find_provisioner(h, w->provisioner);
-    if (p == NULL || !p->immediate)
+    if (p == NULL || !p->immediate) {
         read_texts(w, &s);
+        read_parameters(w, &s);
+    }
     struct job *j = job_new(&s, p);
     j->owner = h;
     if (p != NULL && !p->immediate) {

@@ -165,9 +165,109 @@ static void add_apps(const struct import_found *from, Stint__V1__ImportResult *i
     }
 }
 
+static void add_options(const struct import_parameter *from, Stint__V1__ImportedParameter *to)
+{
+    Stint__V1__ImportedOption *option = mem_calloc(from->n_option + 1, sizeof(*option));
+    to->option = mem_calloc(from->n_option + 1, sizeof(Stint__V1__ImportedOption *));
+    to->option[0] = option; /* freed by it, be there one or not */
+    to->n_option = from->n_option;
+    for (size_t i = 0; i < from->n_option; i++) {
+        stint__v1__imported_option__init(&option[i]);
+        option[i].name = or_empty(from->option[i].name);
+        option[i].value = or_empty(from->option[i].value);
+        option[i].description = or_empty(from->option[i].description);
+        option[i].icon = or_empty(from->option[i].icon);
+        to->option[i] = &option[i];
+    }
+}
+
+static void fill_parameter(const struct import_parameter *from, Stint__V1__ImportedParameter *to)
+{
+    stint__v1__imported_parameter__init(to);
+    to->name = or_empty(from->name);
+    to->display_name = or_empty(from->display_name);
+    to->description = or_empty(from->description);
+    to->icon = or_empty(from->icon);
+    to->type = or_empty(from->type);
+    to->mutable_ = from->is_mutable;
+    to->required = from->required;
+    to->default_value = or_empty(from->default_value);
+    to->validation_regex = or_empty(from->regex);
+    to->validation_error = or_empty(from->error);
+    to->has_min = from->has_min;
+    to->validation_min = from->min;
+    to->has_max = from->has_max;
+    to->validation_max = from->max;
+    add_options(from, to);
+}
+
+static void add_parameters(const struct import_found *from, Stint__V1__ImportResult *import)
+{
+    if (from->n_parameter == 0)
+        return;
+    Stint__V1__ImportedParameter *parameter = mem_calloc(from->n_parameter, sizeof(*parameter));
+    import->parameter = mem_calloc(from->n_parameter, sizeof(Stint__V1__ImportedParameter *));
+    import->n_parameter = from->n_parameter;
+    for (size_t i = 0; i < from->n_parameter; i++) {
+        fill_parameter(&from->parameter[i], &parameter[i]);
+        import->parameter[i] = &parameter[i];
+    }
+}
+
+static void add_values(const struct import_preset *from, Stint__V1__ImportedPreset *to)
+{
+    Stint__V1__NamedText *text = mem_calloc(from->n_value + 1, sizeof(*text));
+    to->parameter = mem_calloc(from->n_value + 1, sizeof(Stint__V1__NamedText *));
+    to->parameter[0] = text;
+    to->n_parameter = from->n_value;
+    for (size_t i = 0; i < from->n_value; i++) {
+        stint__v1__named_text__init(&text[i]);
+        text[i].name = from->value[i].name;
+        text[i].value = from->value[i].value;
+        to->parameter[i] = &text[i];
+    }
+}
+
+static void add_presets(const struct import_found *from, Stint__V1__ImportResult *import)
+{
+    if (from->n_preset == 0)
+        return;
+    Stint__V1__ImportedPreset *preset = mem_calloc(from->n_preset, sizeof(*preset));
+    import->preset = mem_calloc(from->n_preset, sizeof(Stint__V1__ImportedPreset *));
+    import->n_preset = from->n_preset;
+    for (size_t i = 0; i < from->n_preset; i++) {
+        stint__v1__imported_preset__init(&preset[i]);
+        preset[i].name = or_empty(from->preset[i].name);
+        preset[i].description = or_empty(from->preset[i].description);
+        preset[i].icon = or_empty(from->preset[i].icon);
+        preset[i].is_default = from->preset[i].is_default;
+        add_values(&from->preset[i], &preset[i]);
+        import->preset[i] = &preset[i];
+    }
+}
+
+static void drop_options(Stint__V1__ImportResult *import)
+{
+    for (size_t i = 0; i < import->n_parameter; i++) {
+        free(import->parameter[i]->option[0]);
+        free(import->parameter[i]->option);
+    }
+    for (size_t i = 0; i < import->n_preset; i++) {
+        free(import->preset[i]->parameter[0]);
+        free(import->preset[i]->parameter);
+    }
+    if (import->n_parameter > 0)
+        free(import->parameter[0]);
+    free(import->parameter);
+    if (import->n_preset > 0)
+        free(import->preset[0]);
+    free(import->preset);
+}
+
 static void drop_imports(struct draft *d, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        drop_options(&d->import[i]);
         if (d->import[i].n_app > 0)
             free(d->import[i].app[0]);
         free(d->import[i].app);
@@ -185,6 +285,8 @@ static void add_import(struct draft *d, struct job *j, size_t i, Stint__V1__JobR
     import->description = or_empty(j->found.import.description);
     import->icon = or_empty(j->found.import.icon);
     add_apps(&j->found.import, import);
+    add_parameters(&j->found.import, import);
+    add_presets(&j->found.import, import);
     out->import = import;
 }
 

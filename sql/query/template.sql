@@ -96,7 +96,8 @@ WHERE v.id = coalesce($1::uuid, (
 -- All that a new task needs to know of its version.
 SELECT v.organization_id, v.template_id, t.name, t.deprecated, v.name, v.provisioner, v.app_slug,
     v.file_id, v.archived, v.has_ai_task, coalesce(j.state::text, 'pending'), coalesce(j.error, ''),
-    t.default_ttl_ms, t.activity_bump_ms
+    t.default_ttl_ms, t.activity_bump_ms,
+    EXISTS (SELECT FROM template_version_parameters p WHERE p.template_version_id = v.id)
 FROM template_versions v
 LEFT JOIN templates t ON t.id = v.template_id AND t.deleted_at IS NULL
 LEFT JOIN jobs j ON j.id = v.job_id

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "core/base/parameter.h"
 #include "worker/file.h"
 #include "worker/provisioner/secrets.h"
 
@@ -38,6 +39,20 @@ static void set_env(json_t *map, const struct template_env *env, unsigned n)
     for (unsigned i = 0; i < n; i++)
         set_text(pairs, env[i].name, env[i].value);
     json_object_set_new(map, "env", pairs);
+}
+
+/* By the names of their variables. */
+static void set_parameters(json_t *map, const struct job_spec *spec)
+{
+    if (spec->n_parameters == 0)
+        return;
+    char variable[PARAMETER_VARIABLE_MAX + 1];
+    json_t *pairs = json_object();
+    for (size_t i = 0; i < spec->n_parameters; i++) {
+        parameter_variable(spec->parameters[i].name, variable);
+        set_text(pairs, variable, spec->parameters[i].value);
+    }
+    json_object_set_new(map, "parameters", pairs);
 }
 
 static void set_list(json_t *map, const char *key, json_t *take_list)
@@ -170,6 +185,7 @@ static json_t *manifest_of(
     set_list(m, "scripts", scripts_of(t));
     set_list(m, "metadata", metadata_of(t));
     set_env(m, t->env, t->env_count);
+    set_parameters(m, spec);
     if (secrets_are_named(t))
         set_text(m, "secrets_file", SECRETS_FILE);
     json_object_set_new(m, "grace_ms", json_integer(t->grace_ms));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/mem.h"
 
 void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level level,
@@ -43,6 +44,38 @@ bool job_io_wait(struct job_io *io, int fd, int timeout_ms)
     return poll(fds, 2, timeout_ms) > 0 && fds[0].revents != 0;
 }
 
+void job_texts_free(struct job_text *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(list[i].name);
+        free(list[i].value);
+    }
+    free(list);
+}
+
+static void parameter_done(struct import_parameter *p)
+{
+    char *const texts[] = {p->name, p->display_name, p->description, p->icon, p->type,
+        p->default_value, p->regex, p->error};
+    for (size_t i = 0; i < COUNT(texts); i++)
+        free(texts[i]);
+    for (size_t i = 0; i < p->n_option; i++) {
+        free(p->option[i].name);
+        free(p->option[i].value);
+        free(p->option[i].description);
+        free(p->option[i].icon);
+    }
+    free(p->option);
+}
+
+static void preset_done(struct import_preset *p)
+{
+    free(p->name);
+    free(p->description);
+    free(p->icon);
+    job_texts_free(p->value, p->n_value);
+}
+
 void job_found_done(struct job_found *f)
 {
     free(f->import.app_slug);
@@ -56,6 +89,12 @@ void job_found_done(struct job_found *f)
         free(f->import.app[i].url);
     }
     free(f->import.app);
+    for (size_t i = 0; i < f->import.n_parameter; i++)
+        parameter_done(&f->import.parameter[i]);
+    free(f->import.parameter);
+    for (size_t i = 0; i < f->import.n_preset; i++)
+        preset_done(&f->import.preset[i]);
+    free(f->import.preset);
     *f = (struct job_found){0};
 }
 

@@ -21,6 +21,11 @@
 
 enum job_kind { JOB_NONE, JOB_START, JOB_STOP, JOB_DELETE, JOB_IMPORT, JOB_KIND_COUNT };
 
+/* A name with its text: a parameter and its value. */
+struct job_text {
+    char *name, *value;
+};
+
 /* The scheduler's JobSpec as we hold it.  Strings are never NULL. */
 struct job_spec {
     struct uuid job_id;
@@ -41,7 +46,9 @@ struct job_spec {
     char *agent_token;
     char *app_slug;
     char *template_name;
-    char *template_dir; /* the unpacked archive; empty for stop and delete */
+    char *template_dir;          /* the unpacked archive; empty for stop and delete */
+    struct job_text *parameters; /* malloc'd, with its texts */
+    size_t n_parameters;
 };
 
 /* What the worker asks of a job under way.  It only ever grows. */
@@ -77,6 +84,37 @@ struct import_app {
     bool has_health_check;
 };
 
+struct import_option {
+    char *name;
+    char *value;
+    char *description;
+    char *icon;
+};
+
+struct import_parameter {
+    char *name;
+    char *display_name;
+    char *description;
+    char *icon;
+    char *type;
+    char *default_value;
+    char *regex;
+    char *error;
+    bool is_mutable, required, has_min, has_max;
+    int64_t min, max;
+    struct import_option *option; /* malloc'd */
+    size_t n_option;
+};
+
+struct import_preset {
+    char *name;
+    char *description;
+    char *icon;
+    bool is_default;
+    struct job_text *value; /* malloc'd */
+    size_t n_value;
+};
+
 struct import_found {
     bool has_ai_task;
     char *app_slug; /* of the task's app */
@@ -85,6 +123,10 @@ struct import_found {
     char *icon;
     struct import_app *app; /* all of them, the task's among them; malloc'd */
     size_t n_app;
+    struct import_parameter *parameter; /* in the template's order; malloc'd */
+    size_t n_parameter;
+    struct import_preset *preset; /* malloc'd */
+    size_t n_preset;
 };
 
 /* What a provisioner tells beside success or failure. */
@@ -94,6 +136,8 @@ struct job_found {
     struct import_found import;
 };
 void job_found_done(struct job_found *f);
+/* Frees the list with its texts. */
+void job_texts_free(struct job_text *list, size_t n);
 
 typedef enum err (*provisioner_fn)(void *self, const struct job_spec *spec, struct job_io *io,
     struct job_found *found, struct errctx *ctx);

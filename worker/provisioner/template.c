@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/parameter.h"
 #include "core/base/text.h"
 #include "worker/file.h"
 #include "worker/provisioner/template_part.h"
@@ -117,6 +118,56 @@ static const cyaml_schema_field_t metadata_fields[] = {
 };
 static const cyaml_schema_value_t metadata_schema = MAPPING(template_metadata, metadata_fields);
 
+static const cyaml_schema_field_t option_fields[] = {
+    TEXT_NEEDED("name", struct template_option, name),
+    TEXT_NEEDED("value", struct template_option, value),
+    TEXT("description", struct template_option, description),
+    TEXT("icon", struct template_option, icon),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t option_schema = MAPPING(template_option, option_fields);
+
+static const cyaml_schema_field_t validation_fields[] = {
+    TEXT("regex", struct template_validation, regex),
+    TEXT("error", struct template_validation, error),
+    TEXT("min", struct template_validation, min_text),
+    TEXT("max", struct template_validation, max_text),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t parameter_fields[] = {
+    TEXT_NEEDED("name", struct template_parameter, name),
+    TEXT("display_name", struct template_parameter, display_name),
+    TEXT("description", struct template_parameter, description),
+    TEXT("icon", struct template_parameter, icon),
+    TEXT("type", struct template_parameter, type),
+    CYAML_FIELD_STRING_PTR("default", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+        struct template_parameter, default_value, 0, 16384),
+    TEXT("required", struct template_parameter, required_text),
+    TEXT("mutable", struct template_parameter, mutable_text),
+    LIST("options", struct template_parameter, options, option_schema, OPTIONS_MAX),
+    PART("validation", struct template_parameter, validation, validation_fields),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t parameter_schema = MAPPING(template_parameter, parameter_fields);
+
+static const cyaml_schema_field_t value_fields[] = {
+    TEXT_NEEDED("name", struct template_value, name),
+    TEXT_NEEDED("value", struct template_value, value),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t value_schema = MAPPING(template_value, value_fields);
+
+static const cyaml_schema_field_t preset_fields[] = {
+    TEXT_NEEDED("name", struct template_preset, name),
+    TEXT("description", struct template_preset, description),
+    TEXT("icon", struct template_preset, icon),
+    TEXT("default", struct template_preset, default_text),
+    CYAML_FIELD_SEQUENCE("parameters", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+        struct template_preset, values, &value_schema, 0, PARAMETERS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t preset_schema = MAPPING(template_preset, preset_fields);
+
 static const cyaml_schema_field_t template_fields[] = {
     TEXT("name", struct template, name),
     TEXT("display_name", struct template, display_name),
@@ -129,6 +180,8 @@ static const cyaml_schema_field_t template_fields[] = {
     LIST("scripts", struct template, scripts, script_schema, 64),
     LIST("metadata", struct template, metadata, metadata_schema, 32),
     LIST("env", struct template, env, env_schema, 256),
+    LIST("parameters", struct template, parameters, parameter_schema, PARAMETERS_MAX),
+    LIST("presets", struct template, presets, preset_schema, PRESETS_MAX),
     TEXT("dir", struct template, dir),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct template, limits, limit_fields),
     TEXT("network", struct template, network_text),

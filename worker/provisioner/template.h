@@ -9,6 +9,8 @@
  *   scripts: [{name, run, command, ...}]      at start, at stop, by the clock
  *   metadata: [{key, command, ...}]           facts of the workspace, looked up now and then
  *   env: [{name: K, value: V}, {name: K, secret: name-of-a-file, optional: true}]
+ *   parameters: [{name, type, ...}]           what a task may or must be given
+ *   presets: [{name, parameters, ...}]        sets of such values
  *   dir, limits, network, mounts, grace       the sandbox
  *
  * docs/TEMPLATES.md says what each key means.  An unknown key is an error that names it and its
@@ -17,6 +19,7 @@
  *   template.c          schema and parsing        template_check.c    checks of the whole
  *   template_line.c     where a key stands        template_agent.c    checks of what the agent runs
  *   template_program.c  are the programs there
+ *   template_parameter.c  checks of parameters and presets
  */
 #ifndef WORKER_PROVISIONER_TEMPLATE_H
 #define WORKER_PROVISIONER_TEMPLATE_H
@@ -109,6 +112,51 @@ struct template_metadata {
     int64_t timeout_ms;
 };
 
+struct template_option {
+    char *name;
+    char *value;
+    char *description;
+    char *icon;
+};
+
+struct template_validation {
+    char *regex;
+    char *error; /* not NULL after parsing when there is a regex */
+    char *min_text;
+    char *max_text;
+    int64_t min, max;
+};
+
+struct template_parameter {
+    char *name;
+    char *display_name;
+    char *description;
+    char *icon;
+    char *type;          /* never NULL after parsing */
+    char *default_value; /* NULL: none */
+    char *required_text;
+    char *mutable_text;
+    bool required, is_mutable;
+    struct template_option *options;
+    unsigned options_count;
+    struct template_validation *validation; /* NULL: none */
+};
+
+struct template_value {
+    char *name;
+    char *value;
+};
+
+struct template_preset {
+    char *name;
+    char *description;
+    char *icon;
+    char *default_text;
+    bool is_default;
+    struct template_value *values;
+    unsigned values_count;
+};
+
 struct template
 {
     char *name;
@@ -135,6 +183,10 @@ struct template
     unsigned scripts_count;
     struct template_metadata *metadata;
     unsigned metadata_count;
+    struct template_parameter *parameters;
+    unsigned parameters_count;
+    struct template_preset *presets;
+    unsigned presets_count;
 };
 
 #define TEMPLATE_FILE       "template.yaml"

@@ -247,7 +247,8 @@ static enum err check_dir(const struct template_source *s, struct template *t)
 enum err template_check(const struct template_source *s, struct template *t)
 {
     static enum err (*const checks[])(const struct template_source *, struct template *) = {
-        check_limits, check_dir, check_env, check_mounts, template_check_agent};
+        check_limits, check_dir, check_env, check_mounts, template_check_parameters,
+        template_check_agent};
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < COUNT(checks); i++)
         e = checks[i](s, t);

@@ -34,6 +34,8 @@ enum err template_wrong(const struct template_source *s, const char *path, const
 enum err must_check template_check(const struct template_source *s, struct template *t);
 /* Those of agentapi, apps, scripts and metadata: what the agent is to run. */
 enum err must_check template_check_agent(const struct template_source *s, struct template *t);
+/* Those of parameters and presets. */
+enum err must_check template_check_parameters(const struct template_source *s, struct template *t);
 enum err must_check template_check_programs(const struct template_source *s, struct template *t,
     int dir_fd, template_warn_fn warn, void *arg);
 
