@@ -99,7 +99,8 @@ struct request {
 
     /* The question that is open. */
     ask_db_fn on_db;
-    size_t n_before; /* statements of our own before the handler's */
+    ask_db_fn on_found; /* what a finder goes on with */
+    size_t n_before;    /* statements of our own before the handler's */
     ask_failed_fn on_db_failed;
     ask_bus_fn on_bus;
     request_fn then;

@@ -275,6 +275,10 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
         malformed(s, bus, "TaskCommand lacks an id");
         return;
     }
+    if (uuid_is_nil(&task) && m->verb == STINT__V1__TASK_VERB__TASK_VERB_CANCEL) {
+        core_import_cancel(s->core, &build, &initiator, open_call(s, bus));
+        return;
+    }
     if (m->set_parameters && m->verb == STINT__V1__TASK_VERB__TASK_VERB_RESUME) {
         struct task_resume r = {
             .task_id = task, .initiator_id = initiator, .build_id = build, .reason = m->reason};

@@ -136,6 +136,9 @@ struct template_import {
     const char *provisioner;
 };
 void core_template_import(struct core *c, const struct template_import *r, void *ticket);
+/* Answered like a command: NONE, JOB_OVER, JOB_CANCELED. */
+void core_import_cancel(
+    struct core *c, const struct uuid *job_id, const struct uuid *initiator_id, void *ticket);
 
 struct queue_place {
     uint32_t position;     /* 0: does not wait in the queue */

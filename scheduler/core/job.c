@@ -252,6 +252,27 @@ void core_job_result(struct core *c, const struct uuid *worker_id, const struct 
     job_failed(c, j, r->outcome == OUTCOME_FAILED_FOR_GOOD, JOB_RETRY);
 }
 
+enum refusal job_cancel(struct core *c, struct job *j)
+{
+    if (job_state_is_over(j->state))
+        return REFUSAL_JOB_OVER;
+    if (j->cancel_requested)
+        return REFUSAL_JOB_CANCELED;
+    j->cancel_requested = true;
+    if (j->state != JOB_RUNNING) {
+        queue_remove(c, j);
+        job_move(c, j, JOB_CANCEL);
+        job_over(c, j);
+        return REFUSAL_NONE;
+    }
+    job_move(c, j, JOB_CANCEL);
+    if (j->worker->ticket != NULL) { /* else its next poll, which names the job, is told */
+        j->cancel_sent_ms = c->now_ms;
+        *vec_push(&j->worker->outbox.cancels) = (struct job_ref){j->id, j->token};
+    }
+    return REFUSAL_NONE;
+}
+
 /* ---- jobs that are no builds ---- */
 
 void job_start_cleanup(struct core *c, struct task *t)
@@ -312,4 +333,19 @@ void core_template_import(struct core *c, const struct template_import *r, void 
         queue_add(c, j);
     }
     core_reply(c, ticket, REFUSAL_NONE);
+}
+
+void core_import_cancel(
+    struct core *c, const struct uuid *job_id, const struct uuid *initiator_id, void *ticket)
+{
+    struct job *j = map_get(&c->jobs, job_id);
+    if (j == NULL || j->kind != JOB_IMPORT) {
+        core_reply_task(c, ticket, REFUSAL_JOB_OVER, NULL);
+        return;
+    }
+    const struct uuid version_id = container_of(j, struct import, job)->version_id;
+    enum refusal refusal = job_cancel(c, j);
+    if (refusal == REFUSAL_NONE)
+        core_audit(c, initiator_id, "cancel", "template_version", &version_id);
+    core_reply_task(c, ticket, refusal, NULL);
 }

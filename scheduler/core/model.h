@@ -266,6 +266,8 @@ void job_lease(struct core *c, struct job *j, struct worker *w);
 void job_expire(struct core *c, struct job *j);
 void job_retry_due(struct core *c);
 void job_start_cleanup(struct core *c, struct task *t);
+/* Somebody wants it no more: at once when it waits, else when its worker has ended it. */
+enum refusal job_cancel(struct core *c, struct job *j);
 struct job *job_new_import(struct core *c, const struct load_import *i);
 struct job_spec job_spec_of(const struct job *j);
 void job_set_error(struct job *j, const char *error);

@@ -370,26 +370,12 @@ static enum refusal do_update_input(struct core *c, struct task *t, const struct
 
 static enum refusal do_cancel(struct core *c, struct task *t, const struct command *cmd)
 {
-    struct job *j = &t->job;
-    if (!uuid_eq(&t->build_id, cmd->build_id) || job_state_is_over(j->state))
+    if (!uuid_eq(&t->build_id, cmd->build_id))
         return REFUSAL_JOB_OVER;
-    if (j->cancel_requested)
-        return REFUSAL_JOB_CANCELED;
-    j->cancel_requested = true;
-    core_audit(c, cmd->initiator_id, "cancel", "workspace_build", &t->build_id);
-    if (j->state == JOB_RUNNING) {
-        job_move(c, j, JOB_CANCEL);
-        if (j->worker->ticket != NULL) { /* else its next poll, which names the job, is told */
-            j->cancel_sent_ms = c->now_ms;
-            *vec_push(&j->worker->outbox.cancels) = (struct job_ref){j->id, j->token};
-        }
-        return REFUSAL_NONE;
-    }
-    queue_remove(c, j);
-    job_move(c, j, JOB_CANCEL);
-    map_remove(&c->jobs, &j->id);
-    task_build_over(c, t);
-    return REFUSAL_NONE;
+    enum refusal refusal = job_cancel(c, &t->job);
+    if (refusal == REFUSAL_NONE)
+        core_audit(c, cmd->initiator_id, "cancel", "workspace_build", &t->build_id);
+    return refusal;
 }
 
 static enum refusal (*const verbs[])(struct core *, struct task *, const struct command *) = {

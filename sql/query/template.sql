@@ -2,7 +2,8 @@
 -- Templates and their versions.  Written by gateways; what the import found out is the scheduler's.
 
 -- name: template_list :many
--- $1 id uuid, $2 name text, $3 name_part text, $4 has_ai_task boolean, $5 deprecated boolean
+-- $1 id uuid, $2 name text, $3 name_part text, $4 has_ai_task boolean, $5 deprecated boolean,
+-- $6 display_name text, $7 display_name_part text, $8 words text (part of either), $9 author text
 -- Each NULL: any.
 SELECT t.id, t.organization_id, t.name, t.display_name, t.description, t.icon, t.active_version_id,
     t.default_ttl_ms, t.activity_bump_ms, t.deprecated, t.created_by, u.username, t.created_at,
@@ -17,7 +18,20 @@ WHERE t.deleted_at IS NULL
     AND ($3::text IS NULL OR position(lower($3::text) IN lower(t.name)) > 0)
     AND ($4::boolean IS NULL OR coalesce(v.has_ai_task, false) = $4::boolean)
     AND ($5::boolean IS NULL OR (t.deprecated <> '') = $5::boolean)
-ORDER BY lower(t.name);
+    AND ($6::text IS NULL OR lower(t.display_name) = lower($6::text))
+    AND ($7::text IS NULL OR position(lower($7::text) IN lower(t.display_name)) > 0)
+    AND ($8::text IS NULL OR position(lower($8::text) IN lower(t.name)) > 0
+        OR position(lower($8::text) IN lower(t.display_name)) > 0)
+    AND ($9::text IS NULL OR lower(u.username) = lower($9::text))
+ORDER BY lower(t.name)
+LIMIT 1000;
+
+-- name: template_delete :exec
+-- $1 id uuid
+-- Not while a task of it has a workspace.
+UPDATE templates t SET deleted_at = now(), updated_at = now()
+WHERE t.id = $1::uuid AND t.deleted_at IS NULL
+    AND NOT EXISTS (SELECT FROM workspaces w WHERE w.template_id = t.id AND w.deleted_at IS NULL);
 
 -- name: template_create :exec
 -- $1 id uuid, $2 organization_id uuid, $3 name text, $4 display_name text, $5 description text,
@@ -74,22 +88,99 @@ UPDATE template_versions SET template_id = $2::uuid, updated_at = now()
 WHERE id = $1::uuid AND template_id IS NULL
 RETURNING id;
 
--- name: template_version_get :one
--- $1 id uuid (or NULL: by name), $2 template_id uuid, $3 name text
--- By its id, or by its name within a template.  The import job is the scheduler's to write and may
--- not be there yet.
+-- name: template_version_get :many
+-- $1 id uuid, $2 template_id uuid, $3 name text, $4 of_template_id uuid, $5 with_archived boolean,
+-- $6 after_id uuid, $7 limit bigint, $8 offset bigint
+-- The one with that id; the one of that name within a template; or those of a template, oldest first,
+-- after that one.  What is NULL names nothing.  The import job is the scheduler's to write and may not
+-- be there yet.
 SELECT v.id, v.template_id, v.organization_id, v.name, v.message, v.file_id, v.provisioner,
     v.created_by, u.username, u.avatar_url, v.has_ai_task, v.archived, v.created_at, v.updated_at,
     v.job_id, coalesce(j.state::text, 'pending'), coalesce(j.error, ''),
     coalesce(j.created_at, v.created_at), j.started_at, j.completed_at, j.cancel_requested_at,
-    j.worker_id, k.name
-FROM template_versions v
+    j.worker_id, k.name, coalesce(t.name, ''), coalesce(t.display_name, ''), coalesce(t.icon, ''),
+    v.app_slug
+FROM (
+    SELECT $1::uuid AS id
+    UNION ALL
+    SELECT id FROM template_versions
+    WHERE template_id = $2::uuid AND lower(name) = lower($3::text)
+    UNION ALL
+    (SELECT l.id
+    FROM template_versions l
+    WHERE l.template_id = $4::uuid AND (NOT l.archived OR $5::boolean)
+        AND ($6::uuid IS NULL OR (l.created_at, l.id) > (
+            SELECT a.created_at, a.id FROM template_versions a WHERE a.id = $6::uuid))
+    ORDER BY l.created_at, l.id
+    LIMIT $7::bigint OFFSET $8::bigint)
+) AS want
+JOIN template_versions v ON v.id = want.id
 JOIN users u ON u.id = v.created_by
+LEFT JOIN templates t ON t.id = v.template_id
 LEFT JOIN jobs j ON j.id = v.job_id
 LEFT JOIN workers k ON k.id = j.worker_id
-WHERE v.id = coalesce($1::uuid, (
-    SELECT id FROM template_versions
-    WHERE template_id = $2::uuid AND lower(name) = lower($3::text)));
+ORDER BY v.created_at, v.id;
+
+-- name: template_version_update :one
+-- $1 id uuid, $2 name text, $3 message text
+-- NULL: as it is.  No row: there is no such version.
+UPDATE template_versions
+SET name = coalesce($2::text, name), message = coalesce($3::text, message), updated_at = now()
+WHERE id = $1::uuid
+RETURNING id;
+
+-- name: template_version_archive :many
+-- $1 id uuid (or NULL), $2 template_id uuid (all of its), $3 only_failed boolean
+-- Those that can be: nobody's active version, no workspace's, and not while they are imported.
+UPDATE template_versions v SET archived = true, updated_at = now()
+WHERE (v.id = $1::uuid OR v.template_id = $2::uuid) AND NOT v.archived AND v.template_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM templates t WHERE t.active_version_id = v.id AND t.deleted_at IS NULL)
+    AND NOT EXISTS (
+        SELECT FROM workspaces w
+        JOIN tasks t ON t.id = w.task_id
+        WHERE w.template_id = v.template_id AND w.deleted_at IS NULL
+            AND t.template_version_id = v.id)
+    AND EXISTS (
+        SELECT FROM jobs j
+        WHERE j.id = v.job_id AND j.completed_at IS NOT NULL
+            AND ($3::boolean IS NOT TRUE OR j.state <> 'succeeded'))
+RETURNING v.id;
+
+-- name: template_version_unarchive :exec
+-- $1 id uuid
+UPDATE template_versions SET archived = false, updated_at = now() WHERE id = $1::uuid AND archived;
+
+-- name: template_version_apps :many
+-- $1 id uuid
+-- As rows of app_list: what the apps of a workspace will be.
+SELECT md5(template_version_id::text || slug)::uuid, slug, display_name, icon, url,
+    CASE WHEN has_health_check THEN 'initializing' ELSE 'disabled' END, is_task_app,
+    template_version_id
+FROM template_version_apps
+WHERE template_version_id = $1::uuid
+ORDER BY is_task_app DESC, slug;
+
+-- name: template_version_parameters :many
+-- $1 id uuid
+SELECT name, display_name, description, icon, type, mutable, required, default_value,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('name', o ->> 'name', 'description',
+        coalesce(o ->> 'description', ''), 'value', o ->> 'value', 'icon',
+        coalesce(o ->> 'icon', ''))), '[]')::text FROM jsonb_array_elements(options) AS o),
+    jsonb_array_length(options) > 0, validation_regex, validation_error, validation_min,
+    validation_max
+FROM template_version_parameters
+WHERE template_version_id = $1::uuid
+ORDER BY position;
+
+-- name: template_version_presets :many
+-- $1 id uuid
+SELECT p.id, p.name, p.description, p.icon, p.is_default,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('Name', v.name, 'Value', v.value)
+        ORDER BY v.name), '[]')::text
+    FROM template_version_preset_parameters v WHERE v.preset_id = p.id)
+FROM template_version_presets p
+WHERE p.template_version_id = $1::uuid
+ORDER BY p.position;
 
 -- name: template_version_for_task :one
 -- $1 id uuid

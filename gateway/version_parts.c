@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * version_parts.c - what the import has found in a template version: parameters, presets, the
+ * resources that its workspaces will have.
+ */
+#include <string.h>
+
+#include "gateway/agent.h"
+#include "gateway/json_out.h"
+#include "gateway/version.h"
+
+/* First the version, so that one that is not there is 404; then its rows. */
+static void ask_rows(
+    struct request *r, const struct db_result *const *results, enum sql_id id, ask_db_fn done)
+{
+    const struct version_head h = version_head(results[0], 0);
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, id);
+    db_add_uuid(b, &h.id);
+    ask_db(r, b, done);
+}
+
+/* ---- GET /templateversions/{version}/presets ---- */
+
+/* The columns: id, name, description, icon, is_default, parameters. */
+static void on_presets(struct request *r, const struct db_result *const *results)
+{
+    const struct db_result *p = results[0];
+    json_open(&r->out, '[');
+    for (size_t i = 0; i < db_rows(p); i++) {
+        struct uuid id = db_uuid(p, i, 0);
+        json_open(&r->out, '{');
+        json_put_uuid(&r->out, "ID", &id);
+        json_put_text(&r->out, "Name", db_text(p, i, 1));
+        json_key(&r->out, "Parameters");
+        json_raw(&r->out, db_text(p, i, 5), strlen(db_text(p, i, 5)));
+        json_put_bool(&r->out, "Default", db_bool(p, i, 4));
+        json_put_null(&r->out, "DesiredPrebuildInstances");
+        json_put_text(&r->out, "Description", db_text(p, i, 2));
+        json_put_text(&r->out, "Icon", db_text(p, i, 3));
+        json_close(&r->out, '}');
+    }
+    json_close(&r->out, ']');
+    answer_json(r, 200);
+}
+
+static void ask_presets(struct request *r, const struct db_result *const *results)
+{
+    ask_rows(r, results, SQL_TEMPLATE_VERSION_PRESETS, on_presets);
+}
+
+void version_presets(struct request *r)
+{
+    version_find(r, ask_presets);
+}
+
+/* ---- GET /templateversions/{version}/rich-parameters ---- */
+
+/* The columns of template_version_parameters, in order. */
+enum column {
+    NAME,
+    DISPLAY_NAME,
+    DESCRIPTION,
+    ICON,
+    TYPE,
+    MUTABLE,
+    REQUIRED,
+    DEFAULT_VALUE,
+    OPTIONS,
+    HAS_OPTIONS,
+    VALIDATION_REGEX,
+    VALIDATION_ERROR,
+    VALIDATION_MIN,
+    VALIDATION_MAX,
+};
+
+/* How a form would ask for it. */
+static const char *form_type(const char *type, bool has_options)
+{
+    static const struct {
+        const char *type, *form, *form_with_options;
+    } forms[] = {
+        {"string",       "input",      "radio"       },
+        {"number",       "input",      "radio"       },
+        {"bool",         "checkbox",   "radio"       },
+        {"list(string)", "tag-select", "multi-select"},
+    };
+    for (size_t i = 0; i < COUNT(forms); i++)
+        if (strcmp(forms[i].type, type) == 0)
+            return has_options ? forms[i].form_with_options : forms[i].form;
+    return "input";
+}
+
+static void write_limits(const struct db_result *p, size_t i, struct strbuf *out)
+{
+    json_put_text_if(out, "validation_error", db_text(p, i, VALIDATION_ERROR));
+    json_put_text_if(out, "validation_regex", db_text(p, i, VALIDATION_REGEX));
+    if (!db_is_null(p, i, VALIDATION_MIN))
+        json_put_int(out, "validation_min", db_int(p, i, VALIDATION_MIN));
+    if (!db_is_null(p, i, VALIDATION_MAX))
+        json_put_int(out, "validation_max", db_int(p, i, VALIDATION_MAX));
+}
+
+static void write_parameter(const struct db_result *p, size_t i, struct strbuf *out)
+{
+    json_open(out, '{');
+    json_put_text(out, "name", db_text(p, i, NAME));
+    json_put_text(out, "display_name", db_text(p, i, DISPLAY_NAME));
+    json_put_text(out, "description", db_text(p, i, DESCRIPTION));
+    json_put_text(out, "description_plaintext", db_text(p, i, DESCRIPTION));
+    json_put_text(out, "type", db_text(p, i, TYPE));
+    json_put_text(out, "form_type", form_type(db_text(p, i, TYPE), db_bool(p, i, HAS_OPTIONS)));
+    json_put_bool(out, "mutable", db_bool(p, i, MUTABLE));
+    json_put_text(out, "default_value", db_text(p, i, DEFAULT_VALUE));
+    json_put_text(out, "icon", db_text(p, i, ICON));
+    json_key(out, "options");
+    json_raw(out, db_text(p, i, OPTIONS), strlen(db_text(p, i, OPTIONS)));
+    write_limits(p, i, out);
+    json_put_bool(out, "required", db_bool(p, i, REQUIRED));
+    json_put_bool(out, "ephemeral", false);
+    json_close(out, '}');
+}
+
+static void on_parameters(struct request *r, const struct db_result *const *results)
+{
+    json_open(&r->out, '[');
+    for (size_t i = 0; i < db_rows(results[0]); i++)
+        write_parameter(results[0], i, &r->out);
+    json_close(&r->out, ']');
+    answer_json(r, 200);
+}
+
+static void ask_parameters(struct request *r, const struct db_result *const *results)
+{
+    ask_rows(r, results, SQL_TEMPLATE_VERSION_PARAMETERS, on_parameters);
+}
+
+void version_rich_parameters(struct request *r)
+{
+    version_find(r, ask_parameters);
+}
+
+/* ---- GET /templateversions/{version}/resources ---- */
+
+struct resources {
+    struct uuid version_id, job_id;
+    int64_t created_at;
+};
+
+/* An agent that has not begun. */
+static void write_agent(const struct resources *s, const struct db_result *apps, struct strbuf *out)
+{
+    const struct agent_row a = {.id = s->version_id,
+        .resource_id = s->version_id,
+        .name = "main",
+        .created_at = s->created_at,
+        .connected_at = INT64_MIN,
+        .disconnected_at = INT64_MIN,
+        .seen = {.lifecycle = "created"}};
+    agent_write(&a, &(struct agent_parts){.apps = apps}, out);
+}
+
+static void on_apps(struct request *r, const struct db_result *const *results)
+{
+    const struct resources *s = r->state;
+    struct strbuf *out = &r->out;
+    json_open(out, '[');
+    json_open(out, '{');
+    json_put_uuid(out, "id", &s->version_id);
+    json_put_time(out, "created_at", s->created_at);
+    json_put_uuid(out, "job_id", &s->job_id);
+    json_put_text(out, "workspace_transition", "start");
+    json_put_text(out, "type", "stint_workspace");
+    json_put_text(out, "name", "workspace");
+    json_put_bool(out, "hide", false);
+    json_put_text(out, "icon", "");
+    json_key(out, "agents");
+    json_open(out, '[');
+    write_agent(s, results[0], out);
+    json_close(out, ']');
+    json_key(out, "metadata"), json_open(out, '['), json_close(out, ']');
+    json_put_int(out, "daily_cost", 0);
+    json_close(out, '}');
+    json_close(out, ']');
+    answer_json(r, 200);
+}
+
+static void answer_empty_array(struct request *r)
+{
+    json_open(&r->out, '[');
+    json_close(&r->out, ']');
+    answer_json(r, 200);
+}
+
+static void ask_apps(struct request *r, const struct db_result *const *results)
+{
+    const struct version_head h = version_head(results[0], 0);
+    if (!h.has_agent) {
+        answer_empty_array(r);
+        return;
+    }
+    struct resources *s = request_state(r, sizeof(*s), NULL);
+    *s = (struct resources){.version_id = h.id, .job_id = h.job_id, .created_at = h.created_at};
+    ask_rows(r, results, SQL_TEMPLATE_VERSION_APPS, on_apps);
+}
+
+void version_resources(struct request *r)
+{
+    version_find(r, ask_apps);
+}
+
+/* ---- variables, external-auth ---- */
+
+static void on_nothing(struct request *r, const struct db_result *const *results)
+{
+    (void)results;
+    answer_empty_array(r);
+}
+
+/* Templates of Stint have none. */
+void version_variables(struct request *r)
+{
+    version_find(r, on_nothing);
+}
+
+void version_external_auth(struct request *r)
+{
+    version_find(r, on_nothing);
+}
