@@ -163,7 +163,7 @@ class SDKError(Exception):
     """codersdk.Error: what the command line prints is made of these."""
 
     def __init__(self, status, problem):
-        super().__init__(f"unexpected status code {status}: {problem.message}: {problem.detail}")
+        super().__init__(f"unexpected status code {status}: {problem.message}: {problem.detail} {problem.validations}")
         self.status = status
         self.message, self.detail, self.validations = problem.message, problem.detail, problem.validations
 
