@@ -55,7 +55,7 @@ def test_login_to_a_new_deployment(clusters):
     coder = Coder(cluster.gateway.url)
     with pytest.raises(Failed):
         coder.login_with_token("whatever")
-    assert coder.login_as_first_user("first", "first@example.com", "correct-horse-battery-9") == "first"
+    assert coder.login_as_first_user("pioneer", "pioneer@example.com", "correct-horse-battery-9") == "pioneer"
     assert coder.task_list() == []
     c = coder.client("coder login")
     assert coder.has_first_user(c)
