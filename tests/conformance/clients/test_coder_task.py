@@ -186,7 +186,7 @@ def test_logs(task, coder):
 
 # ---------------------------------------------------------------- pause, resume, send, delete
 
-def test_pause_and_resume(cluster, task, coder):
+def test_pause_and_resume_with_logs(cluster, task, coder):
     """Each streams the log of its build, up to the end of it."""
     paused = coder.task_pause(task["name"])
     assert (paused.build.transition, paused.build.status) == ("stop", "stopped")
@@ -213,7 +213,7 @@ def test_send(cluster, task, coder):
     wait_until(lambda: ("output", "sent\n") in coder.task_logs(task["name"])[0], "it was run")
 
 
-def test_send_to_a_paused_task(cluster, task, coder):
+def test_send_resumes_a_paused_task(cluster, task, coder):
     """It is resumed first."""
     coder.task_pause(task["name"])
     coder.task_send(task["name"], "echo sent")
