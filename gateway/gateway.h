@@ -13,7 +13,7 @@
 #include "core/base/uuid.h"
 #include "core/bus/bus.h"
 #include "core/db/db.h"
-#include "core/kv/kv.h"
+#include "core/kv/feed.h"
 #include "core/loop/loop.h"
 #include "gateway/address.h"
 
@@ -73,9 +73,8 @@ struct gateway {
     struct timer *patience;
     /* Lists that are being read (tasks.c). */
     struct list lists;
-    struct kv *kv;
-    /* What all gateways count together (rate.c, attempt.c); `kv` listens and can do nothing else.
-     */
+    struct feed *feed;
+    /* What all gateways count together (rate.c, attempt.c). */
     struct kv *counts;
     struct rates *rates;
     struct attempts *attempts;

@@ -87,29 +87,29 @@ static void on_bulk_state(void *arg, bool up)
     (void)arg, (void)up;
 }
 
-static void on_kv_state(void *arg, bool up)
+static void on_feed_state(void *arg, bool heard)
 {
     struct gateway *gw = arg;
-    metric_set(&gw->metrics.redis_up, up);
-    if (!up) {
-        task_cache_set_valid(gw->cache, false);
+    metric_set(&gw->metrics.redis_up, heard);
+    task_cache_set_valid(gw->cache, heard);
+    if (!heard)
         log_warn("Redis is away, every read goes to the database until it is back error=%s",
-            LOG_Q(kv_why(gw->kv)));
-    }
+            LOG_Q(feed_why(gw->feed)));
 }
 
-static void on_changed(void *arg, const char *channel, const char *data, size_t len)
+static void on_gap(void *arg, struct feed_id id)
 {
-    (void)channel;
     struct gateway *gw = arg;
-    if (data == NULL) {
-        task_cache_set_valid(gw->cache, true);
-        return;
-    }
-    for (struct uuid id; len >= sizeof(id.b); data += sizeof(id.b), len -= sizeof(id.b)) {
-        memcpy(id.b, data, sizeof(id.b));
-        task_cache_drop(gw->cache, &id);
-    }
+    (void)id;
+    task_cache_set_valid(gw->cache, task_cache_is_valid(gw->cache));
+}
+
+static void on_change(void *arg, struct feed_id id, const struct uuid *ids, size_t n)
+{
+    struct gateway *gw = arg;
+    (void)id;
+    for (size_t i = 0; i < n; i++)
+        task_cache_drop(gw->cache, &ids[i]);
 }
 
 /* ---- boot ---- */
@@ -163,11 +163,12 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
         return e;
     gw->db = db_new(gw->loop, gw->conf.database_url, "stint-gateway", on_db_state, gw);
     gw->db_bulk = db_new(gw->loop, gw->conf.database_url, "stint-gateway bulk", on_bulk_state, gw);
-    gw->kv = kv_new(gw->loop, gw->conf.redis_url, on_kv_state, gw);
+    const struct feed_sink sink = {
+        .on_change = on_change, .on_gap = on_gap, .on_state = on_feed_state, .arg = gw};
+    gw->feed = feed_new(gw->loop, gw->conf.redis_url, &sink);
     gw->counts = kv_new(gw->loop, gw->conf.redis_url, NULL, NULL);
     gw->rates = rates_new(gw);
     gw->attempts = attempts_new();
-    kv_subscribe(gw->kv, "stint:changed", on_changed, gw);
     e = http_listen(gw, &gw->http, ctx);
     if (e == ERR_OK)
         set_access_url(gw);
@@ -218,7 +219,7 @@ static void close_all(struct gateway *gw)
 {
     db_free(gw->db);
     db_free(gw->db_bulk);
-    kv_free(gw->kv);
+    feed_free(gw->feed);
     kv_free(gw->counts);
     rates_free(gw->rates);
     attempts_free(gw->attempts);

@@ -2,8 +2,8 @@
 /*
  * task_cache.h - rendered tasks, by id.
  *
- * What is in it may be shown: a change drops it (channel stint:changed, and the gateway's own
- * commands), it is used only while that subscription stands, and never longer than a second.  A
+ * What is in it may be shown: a change drops it (the change feed, and the gateway's own
+ * commands), it is used only while that feed is heard, and never longer than a second.  A
  * read that was on its way when a change came in is not put in: task_cache_mark() before the read
  * tells task_cache_put() after it.
  */

@@ -18,7 +18,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
-#include "core/kv/kv.h"
+#include "core/kv/feed.h"
 #include "scheduler/ingest_batch.h"
 #include "scheduler/metric.h"
 
@@ -42,6 +42,7 @@ struct ingest {
 
     /* the thread's own */
     struct kv *reader, *writer; /* a blocking read would hold up everything else */
+    struct feed_writer *feed;
     struct db *db;
     struct timer *pause;
     uint64_t epoch; /* 0: not leading */
@@ -138,22 +139,25 @@ static void publish(struct ingest *in, const char *channel, const struct strbuf 
     kv_command(in->writer, NULL, NULL, COUNT(argv), argv, lens);
 }
 
-static void tell_others(struct ingest *in)
+/* `logged`: whose build logs have grown. */
+static void tell_others(struct ingest *in, const struct db_result *logged)
 {
-    struct strbuf marks, changed;
+    struct strbuf marks;
+    VEC(struct uuid) changed = {0};
     strbuf_init(&marks);
-    strbuf_init(&changed);
     for (size_t i = 0; i < in->batch.touched.n; i++) {
         const struct known *k = in->batch.touched.v[i];
         put_mark(&marks, &k->id, k->watermark);
-        strbuf_add(&changed, k->task_id.b, sizeof(k->task_id.b));
+        *vec_push(&changed) = k->task_id;
     }
     for (size_t i = 0; i < in->batch.log_marks.n; i++)
         put_mark(&marks, &in->batch.log_marks.v[i].job_id, in->batch.log_marks.v[i].seq);
     publish(in, "stint:watermark", &marks);
-    publish(in, "stint:changed", &changed);
+    for (size_t i = 0; logged != NULL && i < db_rows(logged); i++)
+        *vec_push(&changed) = db_uuid(logged, i, 0);
+    feed_writer_tell(in->feed, changed.v, changed.n);
     strbuf_done(&marks);
-    strbuf_done(&changed);
+    vec_done(&changed);
 }
 
 struct said {
@@ -203,7 +207,7 @@ static void count(const struct ingest_batch *b)
     METRIC_ADD(ingest_lines, b->n_lines);
 }
 
-static void finish_round(struct ingest *in)
+static void finish_round(struct ingest *in, const struct db_result *logged)
 {
     if (in->skip_next)
         for (size_t i = 0; i < in->batch.report_ids.n; i++)
@@ -214,7 +218,7 @@ static void finish_round(struct ingest *in)
     bury(in);
     acknowledge(in, STREAM_REPORTS, in->batch.report_ids.v, in->batch.report_ids.n);
     acknowledge(in, STREAM_LOGS, in->batch.log_ids.v, in->batch.log_ids.n);
-    tell_others(in);
+    tell_others(in, logged);
     tell_core(in);
     count(&in->batch);
     ingest_batch_clear(&in->batch);
@@ -256,12 +260,10 @@ static void on_commit(void *arg, enum err code, const struct db_result *const *r
 {
     scoped_free struct step *step = arg;
     struct ingest *in = step->in;
-    (void)results;
-    (void)n;
     if (step->round != in->round)
         return;
     if (code == ERR_OK) {
-        finish_round(in);
+        finish_round(in, in->batch.n_lines > 0 ? results[n - 1] : NULL);
         return;
     }
     if (code == ERR_DB_FAILED || code == ERR_CONFLICT)
@@ -280,7 +282,7 @@ static void commit(struct ingest *in)
     ingest_batch_pack(&in->batch, &in->agents, in->skip_next, b);
     if (db_batch_count(b) == 1) { /* nothing new in it */
         db_batch_free(b);
-        finish_round(in);
+        finish_round(in, NULL);
         return;
     }
     db_send(in->db, b, on_commit, new_step(in));
@@ -459,12 +461,14 @@ static void run(void *arg)
     struct ingest *in = arg;
     in->reader = kv_new(in->loop, in->conf->redis_url, on_kv_state, in);
     in->writer = kv_new(in->loop, in->conf->redis_url, on_kv_state, in);
+    in->feed = feed_writer_new(in->loop, in->conf->redis_url, 'i', NULL, NULL);
     in->db = db_new(in->loop, in->conf->database_url, "stint-scheduler ingest", on_db_state, in);
     in->pause = timer_new(in->loop, on_pause_over, in);
     loop_run(in->loop);
     in->round++;
     kv_free(in->reader);
     kv_free(in->writer);
+    feed_writer_free(in->feed);
     db_free(in->db);
     timer_free(in->pause);
     ingest_batch_done(&in->batch);
@@ -481,6 +485,7 @@ static void on_lead(void *arg)
     scoped_free struct lead *lead = arg;
     struct ingest *in = lead->in;
     in->epoch = lead->epoch;
+    feed_writer_begin(in->feed, lead->epoch);
     begin_again(in);
     forget_agents(in);
 }

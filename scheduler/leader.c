@@ -369,14 +369,14 @@ void leader_agents_said(struct leader *l, const struct agent_said *events, size_
 /* ---- life ---- */
 
 struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf, struct serve *serve,
-    struct kv *kv, struct ingest *ingest, atomic_bool *ready)
+    struct feed_writer *feed, struct ingest *ingest, atomic_bool *ready)
 {
     struct leader *l = mem_alloc(sizeof(*l));
     *l = (struct leader){
         .loop = loop, .conf = conf, .serve = serve, .ingest = ingest, .ready = ready};
     l->db = db_new(loop, conf->database_url, "stint-scheduler", on_db_state, l);
     l->retention = retention_new(conf, l->db);
-    l->store = store_new(l->db, kv, serve, on_commit_failed, l);
+    l->store = store_new(l->db, feed, serve, on_commit_failed, l);
     l->tick = timer_new(loop, on_tick, l);
     l->election = timer_new(loop, on_election, l);
     timer_start(l->election, ELECTION_MS, ELECTION_MS);

@@ -24,7 +24,7 @@ struct leader;
 
 /* Borrows what it is given.  `ready` is true while leading or standing by with the database up. */
 struct leader *leader_new(struct loop *l, const struct scheduler_conf *conf, struct serve *serve,
-    struct kv *kv, struct ingest *ingest, atomic_bool *ready);
+    struct feed_writer *feed, struct ingest *ingest, atomic_bool *ready);
 void leader_free(struct leader *l);
 
 /* What ingest has committed; `events` is borrowed. */

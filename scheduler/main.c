@@ -18,7 +18,7 @@ struct scheduler {
     struct scheduler_conf conf;
     struct loop *loop;
     struct serve *serve;
-    struct kv *kv;
+    struct feed_writer *feed;
     struct ingest *ingest;
     struct leader *leader;
     struct admin *admin;
@@ -39,7 +39,7 @@ static void on_kv_state(void *arg, bool up)
         log_info("Redis is here");
     else
         log_warn("Redis is away, reports wait with the agents until it is back error=%s",
-            LOG_Q(kv_why(s->kv)));
+            LOG_Q(feed_writer_why(s->feed)));
 }
 
 static void on_terminate(void *arg)
@@ -57,9 +57,9 @@ static enum err start(struct scheduler *s, struct errctx *ctx)
             SCHEDULER_METRIC_COUNT, &s->admin, ctx);
     if (code != ERR_OK)
         return code;
-    s->kv = kv_new(s->loop, s->conf.redis_url, on_kv_state, s);
+    s->feed = feed_writer_new(s->loop, s->conf.redis_url, 's', on_kv_state, s);
     s->ingest = ingest_new(s->loop, &s->conf, on_said, s);
-    s->leader = leader_new(s->loop, &s->conf, s->serve, s->kv, s->ingest, &s->ready);
+    s->leader = leader_new(s->loop, &s->conf, s->serve, s->feed, s->ingest, &s->ready);
     log_info("started version=" STINT_VERSION " listen=%s admin=%s", serve_url(s->serve),
         s->admin != NULL ? admin_url(s->admin) : "none");
     return ERR_OK;
@@ -70,8 +70,7 @@ static void stop(struct scheduler *s)
     leader_free(s->leader);
     s->leader = NULL;
     ingest_free(s->ingest);
-    if (s->kv != NULL)
-        kv_free(s->kv);
+    feed_writer_free(s->feed);
     serve_free(s->serve);
     admin_free(s->admin);
     if (s->loop != NULL)

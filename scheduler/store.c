@@ -17,7 +17,7 @@
 
 struct store {
     struct db *db;
-    struct kv *kv;
+    struct feed_writer *feed;
     struct serve *serve;
     void (*on_failed)(void *arg, enum err code, const char *why);
     void *arg;
@@ -38,11 +38,11 @@ struct sent {
     int at_prompts, at_parameters, at_contents, at_agents, at_states;
 };
 
-struct store *store_new(struct db *db, struct kv *kv, struct serve *serve,
+struct store *store_new(struct db *db, struct feed_writer *feed, struct serve *serve,
     void (*on_failed)(void *arg, enum err code, const char *why), void *arg)
 {
     struct store *s = mem_alloc(sizeof(*s));
-    *s = (struct store){.db = db, .kv = kv, .serve = serve, .on_failed = on_failed, .arg = arg};
+    *s = (struct store){.db = db, .feed = feed, .serve = serve, .on_failed = on_failed, .arg = arg};
     return s;
 }
 
@@ -61,6 +61,7 @@ void store_lead(struct store *s, struct core *core, uint64_t epoch)
     s->generation++;
     s->in_flight = false;
     effects_clear(&s->batch);
+    feed_writer_begin(s->feed, epoch);
 }
 
 /* ---- rows to arrays ---- */
@@ -709,15 +710,6 @@ static enum refusal refusal_of_state(const struct db_result *states, const struc
 
 /* ---- release ---- */
 
-static void publish_changed(struct store *s, const struct effects *e)
-{
-    if (e->changed.n == 0 || !kv_is_up(s->kv))
-        return;
-    const char *argv[] = {"PUBLISH", "stint:changed", (const char *)e->changed.v};
-    size_t lens[] = {7, 13, e->changed.n * sizeof(*e->changed.v)};
-    kv_command(s->kv, NULL, NULL, COUNT(argv), argv, lens);
-}
-
 static uint64_t watermark_of(const struct db_result *r, const struct uuid *id)
 {
     for (size_t i = 0; r != NULL && i < db_rows(r); i++) {
@@ -743,7 +735,7 @@ static void release(struct store *s, struct effects *e, const struct readings *r
         serve_reply(s->serve, reply, watermark_of(r->agents, &reply->watermark_of));
     }
     serve_dispatches(s->serve, e, s->epoch, &r->texts);
-    publish_changed(s, e);
+    feed_writer_tell(s->feed, e->changed.v, e->changed.n);
 }
 
 static void fail(struct store *s, enum err code, const char *why)

@@ -13,14 +13,14 @@
 #define SCHEDULER_STORE_H
 
 #include "core/db/db.h"
-#include "core/kv/kv.h"
+#include "core/kv/feed.h"
 #include "scheduler/core/core.h"
 #include "scheduler/serve.h"
 
 struct store;
 
 /* Borrows all of them. */
-struct store *store_new(struct db *db, struct kv *kv, struct serve *serve,
+struct store *store_new(struct db *db, struct feed_writer *feed, struct serve *serve,
     void (*on_failed)(void *arg, enum err code, const char *why), void *arg);
 void store_free(struct store *s);
 

@@ -250,6 +250,8 @@ void job_mark(struct core *c, struct job *j)
     if (j->dirty)
         return;
     j->dirty = true;
+    if (j->task == NULL) /* an import: whoever follows it knows it by its own id */
+        *vec_push(&c->out->changed) = j->id;
     *vec_push(&c->dirty_jobs) = j;
 }
 

@@ -278,7 +278,7 @@ struct effects {
 
     VEC(struct reply) replies;
     VEC(struct dispatch) dispatches;
-    uuid_vec changed; /* tasks whose reading has changed */
+    uuid_vec changed; /* tasks (and imports) whose reading has changed */
 
     VEC(struct named_text) texts; /* that rows name by a text_range */
 

@@ -278,14 +278,25 @@ SET state = n.state, state_message = n.message, state_uri = n.uri, state_at = n.
 FROM newest n
 WHERE a.id = n.agent_id;
 
--- name: store_insert_logs :exec
+-- name: store_insert_logs :many
 -- $1 job uuid[]; $2 id, $3 time in microseconds int8[]; $4 level, $5 stage, $6 output text[]
-INSERT INTO build_logs (job_id, id, level, stage, output, created_at)
-SELECT u.job_id, u.id, u.level, u.stage, u.output,
-    CASE WHEN u.at_us = 0 THEN clock_timestamp() ELSE to_timestamp(u.at_us / 1000000.0) END
-FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
-    AS u (job_id, id, at_us, level, stage, output)
-ON CONFLICT DO NOTHING;
+-- Returns the ids under which the change feed tells of these jobs: their tasks, or of imports their own.
+WITH lines AS (
+    INSERT INTO build_logs (job_id, id, level, stage, output, created_at)
+    SELECT u.job_id, u.id, u.level, u.stage, u.output,
+        CASE WHEN u.at_us = 0 THEN clock_timestamp() ELSE to_timestamp(u.at_us / 1000000.0) END
+    FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
+        AS u (job_id, id, at_us, level, stage, output)
+    ON CONFLICT DO NOTHING
+    RETURNING job_id
+)
+SELECT coalesce((
+    SELECT w.task_id
+    FROM jobs j
+    JOIN builds b ON b.id = j.build_id
+    JOIN workspaces w ON w.id = b.workspace_id
+    WHERE j.id = l.job_id), l.job_id)
+FROM (SELECT DISTINCT job_id FROM lines) AS l;
 
 -- name: store_insert_audits :exec
 -- $1 actor, $2 resource uuid[]; $3 action, $4 resource type, $5 target, $6 ip, $7 user agent,

@@ -7,7 +7,7 @@
  * a create's time counts from the moment when it was due, so a slow answer delays nobody's clock.
  *
  * With --redis-url each task's way is followed to its end: from the due moment to the last word on
- * stint:changed, which the scheduler says after the job's success has been committed.
+ * the change feed, which the scheduler says after the job's success has been committed.
  */
 #include "tests/bench/create.h"
 

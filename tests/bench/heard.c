@@ -5,10 +5,10 @@
 #include "core/base/clock.h"
 #include "core/base/map.h"
 #include "core/base/mem.h"
-#include "core/kv/kv.h"
+#include "core/kv/feed.h"
 
 struct heard {
-    struct kv *kv;
+    struct feed *feed;
     struct map times; /* task -> int64_t * */
     int64_t last;
     bool is_ready;
@@ -24,34 +24,33 @@ static void note(struct heard *h, const struct uuid *id, int64_t now)
     *at = now;
 }
 
-static void on_message(void *arg, const char *channel, const char *data, size_t len)
+static void on_change(void *arg, struct feed_id at, const struct uuid *ids, size_t n)
 {
     struct heard *h = arg;
-    (void)channel;
-    if (data == NULL) {
-        h->is_ready = true;
-        return;
-    }
+    (void)at;
     h->last = clock_mono_us();
-    for (size_t at = 0; at + 16 <= len; at += 16) {
-        struct uuid id;
-        if (uuid_from_bytes(data + at, 16, &id))
-            note(h, &id, h->last);
-    }
+    for (size_t i = 0; i < n; i++)
+        note(h, &ids[i], h->last);
 }
 
-static void on_state(void *arg, bool up)
+static void on_gap(void *arg, struct feed_id at)
+{
+    (void)arg;
+    (void)at;
+}
+
+static void on_state(void *arg, bool heard)
 {
     struct heard *h = arg;
-    if (!up)
-        h->is_ready = false;
+    h->is_ready = heard;
 }
 
 struct heard *heard_new(struct loop *l, const char *redis_url)
 {
     struct heard *h = mem_alloc(sizeof(*h));
-    h->kv = kv_new(l, redis_url, on_state, h);
-    kv_subscribe(h->kv, "stint:changed", on_message, h);
+    const struct feed_sink sink = {
+        .on_change = on_change, .on_gap = on_gap, .on_state = on_state, .arg = h};
+    h->feed = feed_new(l, redis_url, &sink);
     return h;
 }
 
@@ -59,7 +58,7 @@ void heard_free(struct heard *h)
 {
     if (h == NULL)
         return;
-    kv_free(h->kv);
+    feed_free(h->feed);
     int64_t *at;
     for (size_t i = 0; (at = map_next(&h->times, &i)) != NULL;)
         free(at);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * heard.h - listens to stint:changed and remembers when each task was last heard of.
+ * heard.h - listens to the change feed and remembers when each task was last heard of.
  *
- * The scheduler publishes a task's id after each commit that changed it, so the last word about a
+ * The scheduler tells a task's id after each commit that changed it, so the last word about a
  * task that has come to rest is that of its success.
  */
 #ifndef TESTS_BENCH_HEARD_H

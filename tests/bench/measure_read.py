@@ -48,7 +48,7 @@ def reads(stage, size):
 
 
 class Toucher:
-    """Says on stint:changed again and again that all these tasks have changed."""
+    """Says in stint:changes again and again that all these tasks have changed."""
 
     def __init__(self, cluster, task_ids, interval):
         self.interval = interval
@@ -58,8 +58,10 @@ class Toucher:
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
+        n = 0
         while not self.end.wait(self.interval):
-            self.redis.publish("stint:changed", self.message)
+            n += 1
+            self.redis.xadd("stint:changes", {"t": self.message, "w": f"b:1:{n}"}, maxlen=10000)
 
     def __enter__(self):
         self.thread.start()

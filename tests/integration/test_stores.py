@@ -114,11 +114,13 @@ def test_a_poisoned_entry_blocks_nobody(clusters):
 
 
 def test_strangers_on_the_channels(clusters):
-    """Goal: nonsense on the pub/sub channels is ignored."""
+    """Goal: nonsense on the pub/sub channel and in the change feed is ignored."""
     cluster = clusters(workers=1)
-    for channel in ("stint:changed", "stint:watermark"):
-        for data in (b"", b"x", b"y" * 17, b"z" * 10001, bytes(16), b"\xff" * 24, b"\xff" * 48):
-            cluster.redis.client.publish(channel, data)
+    redis = cluster.redis.client
+    for data in (b"", b"x", b"y" * 17, b"z" * 10001, bytes(16), b"\xff" * 24, b"\xff" * 48):
+        redis.publish("stint:watermark", data)
+        redis.xadd("stint:changes", {"t": data, "w": data})
+        redis.xadd("stint:changes", {data or "x": data})
     api = cluster.api()
     api.wait_complete(api.create(cluster.shell, "echo well"))
 
