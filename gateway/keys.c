@@ -213,12 +213,20 @@ void user_token_create(struct request *r)
     find_user(r, on_token);
 }
 
-void user_token_config(struct request *r)
+static void on_config(struct request *r, const struct uuid *user_id, const char *username)
 {
+    (void)username;
+    if (!may(r, user_id))
+        return;
     json_open(&r->out, '{');
     json_put_int(&r->out, "max_token_lifetime", TOKEN_S_MAX * NS_PER_S);
     json_close(&r->out, '}');
     answer_json(r, 200);
+}
+
+void user_token_config(struct request *r)
+{
+    find_user(r, on_config);
 }
 
 /* ---- showing ---- */
