@@ -255,8 +255,7 @@ static bool find_route(struct request *r)
 /* Programs that use Stint's own routes are told so when what they send is not JSON. */
 static bool is_json(struct request *r)
 {
-    static const char *const types[] = {
-        "application/json", "application/problem+json", "application/merge-patch+json"};
+    static const char *const types[] = {"application/json", "application/problem+json"};
     size_t n = strcspn(r->content_type, "; \t");
     bool is_json = n == 0;
     for (size_t i = 0; i < COUNT(types); i++)

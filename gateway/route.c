@@ -21,6 +21,7 @@
 #define LIMIT_NONE   (64 * 1024)
 #define LIMIT_SMALL  (64 * 1024)
 #define LIMIT_PROMPT (6 * PROMPT_BYTES_MAX + 64 * 1024)
+#define LIMIT_BULK   (16 * 1024 * 1024)
 #define LIMIT_FILE   (32 * 1024 * 1024)
 
 static const struct route routes[] = {
