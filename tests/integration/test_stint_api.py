@@ -2,9 +2,11 @@
 """Tasks over /api/stint/v1: pages, filters, members, conditions, bulk operations, the queue, logs."""
 
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from lib.api import OWN, problem_of
+from lib.api import OWN, Api, problem_of
 from lib.load import ONCE
 
 CLUSTER = dict(workers=1, scheduler={"cap": 2})
@@ -162,3 +164,190 @@ def test_what_has_not_changed_is_not_sent_again(cluster, made):
     other = api.get(path, prefix=OWN, params={"fields": "id"}, headers={"If-None-Match": tag}, expect=200)
     assert other.headers["ETag"] != tag
     assert other.json() == {"id": made[0]["id"]}
+
+
+# ---- creating and changing
+
+
+def create(api, expect=201, headers=None, **fields):
+    return api.post("/tasks", {"template": "shell"} | fields, prefix=OWN, expect=expect, headers=headers or {})
+
+
+def patch(api, task, expect=200, headers=None, **fields):
+    return api.patch("/tasks/" + task["id"], fields, prefix=OWN, expect=expect, headers=headers or {})
+
+
+def test_create_with_everything(cluster, made):
+    api = cluster.api()
+    response = create(api, template=cluster.shell.id, version=cluster.shell.version_id, input="exit 0",
+                      name="all-of-it", display_name=" All of it ", priority=-5, labels={"team": "web", "x": ""},
+                      time_limit_ms=60000, ttl_ms=3600000, start_after="2999-01-01T00:00:00+01:00")
+    task = response.json()
+    assert response.headers["Location"] == f"{OWN}/tasks/{task['id']}"
+    assert response.headers["ETag"]
+    wanted = dict(name="all-of-it", display_name="All of it", priority=-5, labels={"team": "web", "x": ""},
+                  time_limit_ms=60000, ttl_ms=3600000, start_after="2998-12-31T23:00:00Z", parameters={},
+                  status="pending", initial_prompt="exit 0", owner_name="admin", template_name="shell",
+                  error=None, revision=0)
+    assert {k: task[k] for k in wanted} == wanted
+    for label in ("team:web", "team", "x:"):
+        assert names(own(api, "/tasks", label=label).json()["tasks"]) == ["all-of-it"]
+    assert own(api, "/tasks", label="team:other").json()["tasks"] == []
+    assert names(own(api, "/tasks", order="priority").json()["tasks"])[-1] == "all-of-it"
+    api.delete("/tasks/" + task["id"], prefix=OWN, expect=204)
+    own(api, "/tasks/" + task["id"], expect=404)
+
+
+def test_a_name_is_made_from_the_input(cluster):
+    api = cluster.api()
+    task = create(api, input="Mend the fence").json()
+    assert task["name"].startswith("mend-the-fence-") and task["display_name"]
+    again = create(api, name=task["name"], expect=409)
+    problem_of(again)
+    assert again.json()["type"] == "urn:stint:problem:name-taken"
+    api.delete("/tasks/" + task["id"], prefix=OWN, expect=204)
+
+
+BAD_CREATES = [
+    (dict(template="nothing"), "template"), (dict(template=None), "template"), (dict(version="none"), "version"),
+    (dict(preset="none"), "preset"), (dict(name="a--b"), "name"), (dict(name="x" * 33), "name"),
+    (dict(name=7), "name"), (dict(priority=101), "priority"), (dict(priority="high"), "priority"),
+    (dict(labels=[]), "labels"), (dict(labels={"": "x"}), "labels"), (dict(labels={"a": 1}), "labels"),
+    (dict(labels={str(i): "" for i in range(33)}), "labels"), (dict(labels={"a": "x" * 256}), "labels"),
+    (dict(start_after="soon"), "start_after"), (dict(time_limit_ms=-1), "time_limit_ms"),
+    (dict(ttl_ms=1.5), "ttl_ms"), (dict(owner="nobody"), "owner"), (dict(prompt="x"), "prompt"),
+    (dict(display_name="x" * 65), "display_name"), (dict(parameters={"no": "such"}), "parameters"),
+    (dict(parameters=[1]), "parameters"), (dict(op="create"), "op"),
+]
+
+
+@pytest.mark.parametrize("fields, member", BAD_CREATES)
+def test_bad_creates_name_the_member(cluster, fields, member):
+    response = create(cluster.api(), expect=400, **fields)
+    problem_of(response)
+    assert response.json()["type"] == INVALID
+    assert [v["field"] for v in response.json()["validations"]] == [member]
+
+
+def test_bodies_that_are_none(cluster):
+    api = cluster.api()
+    for body, kind, status in ((b"{", "application/json", 400), (b"[]", "application/json", 400),
+                               (b'{"template":"shell","input":"a\\u0000"}', "application/json", 400),
+                               (b"a=b", "application/x-www-form-urlencoded", 415),
+                               (b'{"template":"shell","input":"' + b"x" * (1 << 20) + b'y"}', "application/json", 413),
+                               (b"x" * (7 << 20), "application/json", 413)):
+        problem_of(api.request("POST", "/tasks", prefix=OWN, data=body, headers={"Content-Type": kind}, expect=status))
+    none = api.request("PUT", "/tasks", prefix=OWN, data=b"{}", expect=405)
+    problem_of(none)
+    assert none.headers["Allow"] == "GET, HEAD, POST"
+    problem_of(api.get("/nothing", prefix=OWN, expect=404))
+    problem_of(api.with_token(None).get("/tasks", prefix=OWN, expect=401))
+    problem_of(api.get("/tasks/7", prefix=OWN, expect=400))
+
+
+def test_creating_for_others(cluster, made):
+    task = create(cluster.api(), owner="bob", name="given", input="exit 0").json()
+    assert task["owner_name"] == "bob"
+    problem_of(create(cluster.api("bob"), owner="carol", expect=400))
+    problem_of(patch(cluster.api("carol"), task, expect=404, priority=1))
+    cluster.api("bob").delete("/tasks/" + task["id"], prefix=OWN, expect=204)
+
+
+def test_change_if_nobody_else_has(cluster, made):
+    api = cluster.api()
+    task = made[20]
+    seen = own(api, "/tasks/" + task["id"]).headers["ETag"]
+    first = patch(api, task, headers={"If-Match": seen}, priority=7, labels={"a": "b"}, display_name="Twenty")
+    assert first.json()["priority"] == 7 and first.json()["revision"] == 1
+    assert first.json()["labels"] == {"a": "b"} and first.json()["display_name"] == "Twenty"
+    late = patch(api, task, expect=412, headers={"If-Match": seen}, priority=8)
+    problem_of(late)
+    assert late.json()["type"] == "urn:stint:problem:precondition-failed"
+    patch(api, task, headers={"If-Match": first.headers["ETag"]}, priority=9, labels={})
+    patch(api, task, headers={"If-Match": "*"}, time_limit_ms=None)
+    for verb in ("pause", "resume"):
+        problem_of(api.post(f"/tasks/{task['id']}/{verb}", prefix=OWN, headers={"If-Match": seen}, expect=412))
+    problem_of(api.delete("/tasks/" + task["id"], prefix=OWN, headers={"If-Match": seen}, expect=412))
+    assert own(api, "/tasks/" + task["id"]).json()["priority"] == 9
+    assert names(own(api, "/tasks", order="priority", limit=1).json()["tasks"]) == [task["name"]]
+
+
+def test_of_many_that_change_the_same_one_wins(cluster, made):
+    """Goal: the scheduler asserts If-Match: with the cache and the reads of all in agreement, still
+    only one change of the same state is made."""
+    api = cluster.api()
+    tag = own(api, "/tasks/" + made[21]["id"]).headers["ETag"]
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(patch, Api(api.base, api.token), made[21], (200, 412), {"If-Match": tag},
+                             display_name=f"by {i}") for i in range(8)]
+        assert sorted(a.result().status_code for a in asked) == [200] + [412] * 7
+
+
+def test_input_of_a_paused_task(cluster):
+    api = cluster.api("carol")
+    task = create(api, input="exit 0", name="pausing", start_after="2999-01-01T00:00:00Z").json()
+    refused = patch(api, task, expect=409, input="new", priority=3)
+    problem_of(refused)
+    assert own(api, "/tasks/" + task["id"]).json()["priority"] == 0, "all of it, or nothing"
+    for fields in (dict(input=" "), dict(input=1), dict(name="x"), dict(priority=None)):
+        problem_of(patch(api, task, expect=400, **fields))
+    same = patch(api, task)
+    assert same.json()["revision"] == 0
+    api.delete("/tasks/" + task["id"], prefix=OWN, expect=204)
+
+
+# ---- bulk
+
+
+def bulk(api, operations, expect=200):
+    response = api.post("/tasks/bulk", {"operations": operations}, prefix=OWN, expect=expect)
+    return response.json().get("results", response)
+
+
+def test_bulk_of_everything(cluster, made):
+    """Goal: each operation has its own answer, in order; what cannot be done hinders nothing."""
+    api = cluster.api("carol")
+    later = {"start_after": "2999-01-01T00:00:00Z"}
+    results = bulk(api, [
+        {"op": "create", "template": "shell", "input": "exit 0", "name": "bulk-1", "labels": {"b": "1"}} | later,
+        {"op": "create", "template": "shell", "input": "exit 0"} | later,
+        {"op": "create", "template": "shell", "name": "BULK-1"} | later,
+        {"op": "create", "template": "none"},
+        {"op": "create", "template": "shell", "priority": 500},
+        {"op": "create", "template": "shell", "owner": "bob"},
+        {"op": "pause", "task": made[0]["id"]},
+        {"op": "resume", "task": "7"},
+        {"op": "delete", "task": "00000000-0000-4000-8000-000000000000"},
+        {"op": "dance"},
+        7,
+    ])
+    assert [r["status"] for r in results] == [201, 201, 409, 400, 400, 400, 404, 400, 404, 400, 400]
+    for r in results:
+        assert ("problem" in r) == (r["status"] >= 400)
+        if "problem" in r:
+            assert r["problem"]["status"] == r["status"] and r["problem"]["type"].startswith("urn:stint:")
+    made_now = own(api, "/tasks").json()["tasks"]
+    assert {t["id"] for t in made_now} == {results[0]["task_id"], results[1]["task_id"]}
+    gone = bulk(api, [{"op": "delete", "task": t["id"]} for t in made_now])
+    assert [r["status"] for r in gone] == [204, 204] and all(r["build_id"] for r in gone)
+    assert own(api, "/tasks").json()["tasks"] == []
+
+
+def test_bulk_has_limits(cluster):
+    api = cluster.api()
+    for operations in ([], [{"op": "pause"}] * 1001, "pause", None):
+        problem_of(bulk(api, operations, expect=400))
+
+
+def test_a_thousand_at_once(cluster, made):
+    """Goal: 1,000 creates (more text than one message on the bus may have) and deletes in one request each."""
+    api = cluster.api("carol")
+    text = "x" * 6000
+    results = bulk(api, [{"op": "create", "template": "shell", "input": text,
+                          "start_after": "2999-01-01T00:00:00Z"} for i in range(1000)])
+    assert {r["status"] for r in results} == {201}
+    ids = [r["task_id"] for r in results]
+    found = sum(pages(api, limit=999, fields="id"), [])
+    assert {t["id"] for t in found} == set(ids) and len(found) == 1000
+    results = bulk(api, [{"op": "delete", "task": i} for i in ids])
+    assert {r["status"] for r in results} == {204}
