@@ -155,6 +155,90 @@ static void too_large_is_refused(void **state)
     free(text);
 }
 
+/* ---- parameters and presets ---- */
+
+static void parameters_are_read(void **state)
+{
+    (void)state;
+    static const char yaml[] =
+        "command: [sh]\n"
+        "parameters:\n"
+        "  - {name: model, default: small, mutable: true, options: [{name: S, value: small},\n"
+        "     {name: L, value: large, description: Dear.}]}\n"
+        "  - {name: turns, type: number, validation: {min: 1, max: 10}}\n"
+        "  - {name: empty, required: false}\n"
+        "  - {name: branch, default: main, validation: {regex: \"^[a-z]+$\"}}\n"
+        "presets:\n"
+        "  - {name: Big, default: true, parameters: [{name: model, value: large}]}\n"
+        "  - {name: None}\n";
+    scoped(template_freep) struct template *t = NULL;
+    struct errctx ctx = {0};
+    if (template_parse(yaml, strlen(yaml), &t, &ctx) != ERR_OK)
+        fail_msg("%s", ctx.text);
+    const struct template_parameter *p = t->parameters;
+    assert_int_equal(t->parameters_count, 4);
+    assert_string_equal(p[0].type, "string");
+    assert_true(p[0].is_mutable && !p[0].required);
+    assert_string_equal(p[0].options[1].description, "Dear.");
+    assert_true(p[1].required && !p[1].is_mutable);
+    assert_int_equal(p[1].validation->max, 10);
+    assert_false(p[2].required);
+    assert_string_equal(p[2].default_value, "");
+    assert_string_equal(p[3].validation->error, "the value has another form");
+    assert_int_equal(t->presets_count, 2);
+    assert_true(t->presets[0].is_default && !t->presets[1].is_default);
+    assert_string_equal(t->presets[0].values[0].value, "large");
+}
+
+static void bad_parameters_are_refused_with_their_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"parameters:\n  - {name: a b}\n",                                                    "line 3: parameters[0].name: \"a b\" is not 1-64"   },
+        {"parameters:\n  - {name: a-b}\n  - {name: A_B}\n",
+         "line 4: parameters[1].name: another parameter has the variable CODER_PARAMETER_A_B"                                                     },
+        {"parameters:\n  - {name: a, type: text}\n",                                          "parameters[0].type: \"text\" is none of"           },
+        {"parameters:\n  - {name: a, defualt: x}\n",                                          "line 3: Unexpected key: defualt"                   },
+        {"parameters:\n  - {name: a, default: x, required: true}\n",                          "has no default"                                    },
+        {"parameters:\n  - {name: a, type: number, default: x}\n",
+         "parameters[0].default: a: value \"x\" is not a number"                                                                                  },
+        {"parameters:\n  - {name: a, type: number, required: false}\n",                       "is not a number"                                   },
+        {"parameters:\n  - {name: a, default: x, options: [{name: Y, value: y}]}\n",
+         "must match one of options: [y]"                                                                                                         },
+        {"parameters:\n  - {name: a, type: bool, options: [{name: Y, value: y}]}\n",
+         "parameters[0].options[0]: a: boolean value"                                                                                             },
+        {"parameters:\n  - {name: a, options: [{name: Y, value: y}, {name: Z, value: y}]}\n",
+         "another option has the same value"                                                                                                      },
+        {"parameters:\n  - {name: a, type: bool, validation: {regex: a}}\n",                  "only a string"                                     },
+        {"parameters:\n  - {name: a, validation: {min: 1}}\n",                                "only a number"                                     },
+        {"parameters:\n  - {name: a, type: number, validation: {min: 2, max: 1}}\n",          "larger"                                            },
+        {"parameters:\n  - {name: a, type: number, validation: {min: x}}\n",                  "validation.min"                                    },
+        {"parameters:\n  - name: a\n    validation:\n      regex: \"(\"\n",
+         "line 5: parameters[0].validation.regex"                                                                                                 },
+        {"presets:\n  - {name: a, parameters: [{name: x, value: y}]}\n",
+         "there is no parameter \"x\""                                                                                                            },
+        {"presets:\n  - {name: a}\n  - {name: a}\n",                                          "another preset has this name"                      },
+        {"presets:\n  - {name: a, default: true}\n  - {name: b, default: true}\n",
+         "another preset is the default"                                                                                                          },
+        {"parameters: [{name: x, type: bool}]\n"
+         "presets:\n  - {name: a, parameters: [{name: x, value: y}]}\n",             "line 4: presets[0].parameters[0]: x: boolean value"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char yaml[512];
+        struct template *t = NULL;
+        struct errctx ctx = {0};
+        snprintf(yaml, sizeof(yaml), "command: [sh]\n%s", rows[i].yaml);
+        if (template_parse(yaml, strlen(yaml), &t, &ctx) == ERR_OK) {
+            template_free(t);
+            fail_msg("%s is taken", yaml);
+        }
+        if (strstr(ctx.text, rows[i].says) == NULL)
+            fail_msg("%s: \"%s\" lacks \"%s\"", yaml, ctx.text, rows[i].says);
+    }
+}
+
 /* ---- what the agent is to run ---- */
 
 static const char whole_agent[] =
@@ -522,6 +606,8 @@ int main(void)
         cmocka_unit_test(little_is_needed),
         cmocka_unit_test(bad_ones_are_refused_with_words),
         cmocka_unit_test(too_large_is_refused),
+        cmocka_unit_test(parameters_are_read),
+        cmocka_unit_test(bad_parameters_are_refused_with_their_line),
         cmocka_unit_test(a_whole_agent_is_read),
         cmocka_unit_test(what_is_not_said_of_agentapi),
         cmocka_unit_test(bad_agents_are_refused_with_key_and_line),
