@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * files.c - POST /files: template archives.
+ * files.c - POST /files, GET /files/{file}: template archives.
  */
 #include <sodium.h>
 #include <string.h>
@@ -82,4 +82,36 @@ void file_create(struct request *r)
     u->mimetype = mimetype;
     u->r = r;
     loop_work(r->gw->loop, hash_body, store, u);
+}
+
+/* ---- GET /files/{file} ---- */
+
+/* An archive may hold secrets: it is for those who write templates, and for whom it came from. */
+static void on_file(struct request *r, const struct db_result *const *results)
+{
+    static const char *const types[] = {"application/x-tar", "application/zip"};
+    const struct db_result *f = results[0];
+    struct uuid author = {0};
+    if (db_rows(f) == 1)
+        author = db_uuid(f, 0, 2);
+    if (uuid_is_nil(&author) || (!uuid_eq(&author, &r->who.id) &&
+                                    !rights_may(&r->who, OBJECT_TEMPLATE, ACTION_UPDATE, NULL))) {
+        answer_not_found(r);
+        return;
+    }
+    size_t n;
+    const void *data = db_bytes(f, 0, 1, &n);
+    strbuf_add(&r->out, data, n);
+    answer_text(r, 200, types[strcmp(db_text(f, 0, 0), types[1]) == 0]);
+}
+
+void file_get(struct request *r)
+{
+    struct uuid id;
+    if (!request_param_uuid(r, 0, &id))
+        return;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_FILE_GET);
+    db_add_uuid(b, &id);
+    ask_db_bulk(r, b, on_file);
 }

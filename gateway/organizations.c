@@ -110,3 +110,27 @@ void user_organizations(struct request *r)
 {
     find_user(r, on_member);
 }
+
+static void on_member_of(struct request *r, const struct uuid *user_id, const char *username)
+{
+    (void)user_id, (void)username;
+    if (!organization_is(r->gw, request_param(r, 1))) {
+        answer_not_found(r);
+        return;
+    }
+    organization_write(&r->gw->organization, &r->out);
+    answer_json(r, 200);
+}
+
+void user_organization_get(struct request *r)
+{
+    find_user(r, on_member_of);
+}
+
+void organization_list(struct request *r)
+{
+    json_open(&r->out, '[');
+    organization_write(&r->gw->organization, &r->out);
+    json_close(&r->out, ']');
+    answer_json(r, 200);
+}

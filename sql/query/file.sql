@@ -13,3 +13,7 @@ RETURNING id, xmax = 0;
 -- name: file_exists :one
 -- $1 id uuid
 SELECT EXISTS (SELECT FROM files WHERE id = $1::uuid);
+
+-- name: file_get :one
+-- $1 id uuid
+SELECT mimetype, data, created_by FROM files WHERE id = $1::uuid;
