@@ -100,7 +100,8 @@ static void take_reply(struct queue *q, const Stint__V1__QueueReply *reply)
         const Stint__V1__QueueReply__Place *p = reply->place[i];
         struct uuid id;
         if (wire_get_uuid(&p->task_id, &id))
-            set_place(q, &id, (struct queue_place){p->position, reply->size, p->eta_ms});
+            set_place(
+                q, &id, (struct queue_place){p->position, reply->size, p->eta_ms, p->starts_in_ms});
     }
 }
 

@@ -11,9 +11,10 @@
 struct queue;
 
 struct queue_place {
-    uint32_t position; /* 0: does not wait, or cannot be told */
+    uint32_t position; /* 0: does not wait in the queue, or cannot be told */
     uint32_t size;
     uint64_t eta_ms;
+    uint64_t starts_in_ms; /* waits outside the queue for its earliest start; 0: does not */
 };
 
 struct queue *queue_new(struct gateway *gw);

@@ -154,13 +154,15 @@ static void write_place(struct strbuf *out, struct queue_place place)
     json_put_int(out, "size", place.size);
     if (place.eta_ms > 0)
         json_put_int(out, "eta_seconds", (int64_t)((place.eta_ms + 999) / 1000));
+    if (place.starts_in_ms > 0)
+        json_put_int(out, "starts_in_seconds", (int64_t)((place.starts_in_ms + 999) / 1000));
     json_close(out, '}');
 }
 
 void task_blob_write(struct strbuf *out, const struct task_blob *b, struct queue_place place)
 {
     size_t n = b->n - 1;
-    if (place.position == 0) {
+    if (place.position == 0 && place.starts_in_ms == 0) {
         json_raw(out, b->json, n);
         return;
     }
@@ -187,7 +189,7 @@ void task_answer(struct request *r, int status)
     struct queue_place place = {0};
     if (b->is_pending)
         place = queue_place(r->gw->queue, &b->id);
-    if (place.position == 0) {
+    if (place.position == 0 && place.starts_in_ms == 0) {
         answer_blob(r, status, b);
         return;
     }

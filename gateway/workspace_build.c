@@ -3,12 +3,13 @@
  * workspace_build.c - POST /workspaces/{workspace}/builds: start, stop or delete a workspace, which
  * is to resume, pause or delete its task, with the reason that the client gives.
  *
- * A task keeps the template version it was made from and its parameters; asking for the same ones
- * again is no error.
+ * A task keeps the template version it was made from, and parameters that are not mutable; asking
+ * for the same ones again is no error.
  */
 #include <string.h>
 
 #include "gateway/build.h"
+#include "gateway/parameters.h"
 #include "gateway/task_cache.h"
 
 #define INVALID "Validation failed."
@@ -17,9 +18,17 @@ struct new_build {
     struct uuid build_id, task_id, version_id;
     Stint__V1__TaskVerb verb;
     const char *reason; /* borrowed from r->json; "" for a delete, whose reason is Coder's */
+    struct parameters_json asked; /* none: the task's stay as they are */
+    struct parameters parameters;
 };
 
-/* ---- 3. the answer ---- */
+static void new_build_done(void *state)
+{
+    struct new_build *n = state;
+    parameters_done(&n->parameters);
+}
+
+/* ---- 4. the answer ---- */
 
 static void on_done(struct request *r, const Stint__V1__Envelope *reply)
 {
@@ -31,7 +40,7 @@ static void on_done(struct request *r, const Stint__V1__Envelope *reply)
     build_answer_made(r, &build_id, false);
 }
 
-/* ---- 2. the workspace ---- */
+/* ---- 3. the command ---- */
 
 static void command(struct request *r, struct new_build *n)
 {
@@ -42,28 +51,64 @@ static void command(struct request *r, struct new_build *n)
     m.build_id = wire_uuid(&n->build_id);
     m.verb = n->verb;
     m.reason = (char *)(uintptr_t)n->reason;
+    m.set_parameters = n->asked.n > 0;
+    m.parameter = n->parameters.list;
+    m.n_parameter = n->parameters.n;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_COMMAND);
     e.task_command = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_done);
+}
+
+/* ---- 2. the workspace, and the parameters ---- */
+
+static struct parameters_want wanted(const struct new_build *n)
+{
+    return (struct parameters_want){.version_id = n->version_id,
+        .task_id = n->task_id,
+        .given = n->asked.given,
+        .n_given = n->asked.n};
+}
+
+static void on_parameters(struct request *r, const struct db_result *const *results)
+{
+    struct new_build *n = r->state;
+    const struct parameters_want w = wanted(n);
+    struct parameters_wrong wrong;
+    if (parameters_resolve(&w, results, &n->parameters, &wrong))
+        command(r, n);
+    else
+        answer_error(r, 400, wrong.message, wrong.detail);
+}
+
+static void settle_parameters(struct request *r, struct new_build *n)
+{
+    if (n->asked.n == 0) {
+        command(r, n);
+        return;
+    }
+    const struct parameters_want w = wanted(n);
+    struct db_batch *b = db_batch_new();
+    parameters_read(&w, b);
+    ask_db(r, b, on_parameters);
 }
 
 static void on_workspace(struct request *r, const struct db_result *const *results)
 {
     struct new_build *n = r->state;
     const struct db_result *w = results[0];
-    struct uuid owner = {0}, version = {0};
+    struct uuid owner = {0}, version = {0}, asked = n->version_id;
     if (db_rows(w) == 1) {
         owner = db_uuid(w, 0, 0);
         n->task_id = db_uuid(w, 0, 1);
-        version = db_uuid(w, 0, 2);
+        n->version_id = version = db_uuid(w, 0, 2);
     }
     if (uuid_is_nil(&owner) || !request_may_touch(r, &owner))
         answer_not_found(r);
-    else if (!uuid_is_nil(&n->version_id) && !uuid_eq(&n->version_id, &version))
+    else if (!uuid_is_nil(&asked) && !uuid_eq(&asked, &version))
         answer_invalid(r, 400, INVALID, "template_version_id",
             "A task keeps the template version it was created with.");
     else
-        command(r, n);
+        settle_parameters(r, n);
 }
 
 /* ---- 1. the body ---- */
@@ -116,20 +161,27 @@ static bool asks_too_much(struct request *r)
             answer_invalid(r, 400, INVALID, flags[i], "is not possible with workspaces of tasks");
             return true;
         }
-    if (json_array_size(json_object_get(r->json, "rich_parameter_values")) == 0)
-        return false;
-    answer_invalid(r, 400, INVALID, "rich_parameter_values",
-        "The parameters of a task are given when it is created, or resumed by Stint's own API.");
-    return true;
+    return false;
+}
+
+static bool read_parameters(struct request *r, struct new_build *n)
+{
+    json_t *values = json_object_get(r->json, "rich_parameter_values");
+    if (!parameters_from_json(values, &n->asked))
+        answer_invalid(r, 400, INVALID, "rich_parameter_values",
+            "must be up to 64 objects with a \"name\" and a \"value\"");
+    else if (n->asked.n > 0 && n->verb != STINT__V1__TASK_VERB__TASK_VERB_RESUME)
+        answer_invalid(r, 400, INVALID, "rich_parameter_values", "only a start has parameters");
+    return !r->is_over;
 }
 
 void build_create(struct request *r)
 {
     struct uuid id;
-    struct new_build *n = request_state(r, sizeof(*n), NULL);
+    struct new_build *n = request_state(r, sizeof(*n), new_build_done);
     if (!request_param_uuid(r, 0, &id) || request_json(r) == NULL || !read_transition(r, n) ||
         !read_reason(r, n) || !request_uuid(r, "template_version_id", &n->version_id) ||
-        asks_too_much(r))
+        asks_too_much(r) || !read_parameters(r, n))
         return;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_WORKSPACE_OWNER);

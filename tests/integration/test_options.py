@@ -114,6 +114,45 @@ def test_a_resume_with_other_parameters(cluster, api):
                        task["workspace_id"]) == [("small",), ("small",), ("large",)]
 
 
+def test_a_start_build_with_other_parameters(cluster, api):
+    """Goal: Coder's way to start with other values; what is not given stays, what is not mutable
+    cannot change, what does not pass its rules is refused in Coder's words."""
+    template = api.push_template("rich", templates.shell(
+        SHOW + templates.RUN_PROMPT, parameters=PARAMETERS + [
+            {"name": "list", "type": "list(string)", "default": "[]", "mutable": "true"},
+            {"name": "branch", "default": "main", "mutable": "true",
+             "validation": {"regex": "^[a-z]+$", "error": "a branch"}},
+            {"name": "size", "type": "number", "default": "3", "mutable": "true",
+             "validation": {"min": "2", "max": "4"}}]))
+    task = api.wait_complete(api.create(template, "true"))
+    api.pause(task)
+    api.wait_status(task, "paused")
+    builds = f"/workspaces/{task['workspace_id']}/builds"
+    for name, value, why in (
+            ("model", "huge", "parameter value must match one of options: [small large]"),
+            ("size", "five", 'value "five" is not a number'),
+            ("size", "5", "value 5 is more than the maximum 4"),
+            ("size", "1", "value 1 is less than the minimum 2"),
+            ("branch", "A1", 'a branch (value "A1" does not match "^[a-z]+$")'),
+            ("list", "a", 'value "a" is not a valid list of strings'),
+            ("fast", "true", 'Parameter "fast" is not mutable, so it can\'t be updated after creating a workspace.'),
+            ("other", "x", "The template version has no such parameter.")):
+        problem = api.post(builds, {"transition": "start", "rich_parameter_values": [
+            {"name": name, "value": value}]}, expect=400).json()
+        assert problem["message"] == f'Unable to validate parameter "{name}"'
+        assert problem["detail"].endswith(why), problem
+    for values in ("x", [{"name": "model"}], [{"value": "x"}], [{"name": "model", "value": []}],
+                   [{"name": f"n{i}", "value": "x"} for i in range(65)]):
+        api.post(builds, {"transition": "start", "rich_parameter_values": values}, expect=400)
+    api.post(builds, {"transition": "stop", "rich_parameter_values": [{"name": "model", "value": "large"}]}, expect=400)
+    api.patch(f"/tasks/me/{task['id']}/input", {"input": "echo again"}, expect=204)
+    start = api.post(builds, {"transition": "start", "rich_parameter_values": [
+        {"name": "model", "value": "large"}, {"name": "fast", "value": "false"}]}, expect=201).json()
+    wait_until(lambda: cluster.read_home(task, "seen") == "small|10|false|large|10|false|", "it runs with another")
+    shown = api.get(f"/workspacebuilds/{start['id']}/parameters", expect=200).json()
+    assert {"name": "model", "value": "large"} in shown and {"name": "max-turns", "value": "10"} in shown
+
+
 def test_a_required_parameter_needs_a_preset(cluster, api):
     """Goal: Coder's create without a value fails in Coder's words; with a preset that has one it
     works; a preset of elsewhere is none."""
@@ -180,6 +219,8 @@ def test_an_earliest_start_is_kept_over_a_new_leader(clusters):
     task = create(cluster, api, cluster.shell, "echo done", start_after=microseconds(6))
     assert task["status"] == "pending"
     assert cluster.queue()["size"] == 0
+    place = wait_until(lambda: api.task(task).get("queue"), "its place is told")
+    assert place["position"] == 0 and 1 <= place["starts_in_seconds"] <= 6 and place["eta_seconds"] >= 1
     cluster.scheduler.kill()
     cluster.start_scheduler()
     api.wait_complete(task, deadline=30)
