@@ -81,39 +81,43 @@ static const char *const sizes[] = {"small", "large"};
 static void values_are_taken_or_refused(void **state)
 {
     (void)state;
+    static const struct parameter_rule text = {.type = "string"}, number = {.type = "number"},
+                                       yes_no = {.type = "bool"}, list = {.type = "list(string)"},
+                                       an_a = {.type = "string", .regex = "^a$", .error = "say a"},
+                                       size = {.type = "string", .options = sizes, .n_options = 2},
+                                       least = {.type = "number", .has_min = true, .min = 2},
+                                       most = {.type = "number", .has_max = true, .max = 2};
     static const struct {
-        struct parameter_rule rule;
+        const struct parameter_rule *rule;
         const char *value, *refusal; /* NULL: taken */
     } rows[] = {
-        {{.type = "string"},                                   "",                       NULL                                               },
-        {{.type = "string", .regex = "^a$", .error = "say a"}, "a",                      NULL                                               },
-        {{.type = "string", .regex = "^a$", .error = "say a"}, "b",
-         "say a (value \"b\" does not match \"^a$\")"                                                                                       },
-        {{.type = "string", .options = sizes, .n_options = 2}, "large",                  NULL                                               },
-        {{.type = "string", .options = sizes, .n_options = 2}, "Large",
-         "parameter value must match one of options: [small large]"                                                                         },
-        {{.type = "number"},                                   "-5",                     NULL                                               },
-        {{.type = "number"},                                   "5x",                     "value \"5x\" is not a number"                     },
-        {{.type = "number"},                                   "",                       "value \"\" is not a number"                       },
-        {{.type = "number"},                                   " 5",                     "value \" 5\" is not a number"                     },
-        {{.type = "number"},                                   "1.5",                    "value \"1.5\" is not a number"                    },
-        {{.type = "number"},                                   "99999999999999999999",   "is not a number"                                  },
-        {{.type = "number", .has_min = true, .min = 2},        "1",                      "value 1 is less than the minimum 2"               },
-        {{.type = "number", .has_max = true, .max = 2},        "3",                      "value 3 is more than the maximum 2"               },
-        {{.type = "number", .has_max = true, .max = 2},        "2",                      NULL                                               },
-        {{.type = "bool"},                                     "true",                   NULL                                               },
-        {{.type = "bool"},                                     "yes",                    "boolean value can be either \"true\" or \"false\""},
-        {{.type = "list(string)"},                             "[]",                     NULL                                               },
-        {{.type = "list(string)"},                             " [ \"a\" , \"b\\n\" ] ", NULL                                               },
-        {{.type = "list(string)"},                             "[\"a\",]",               "valid list of strings"                            },
-        {{.type = "list(string)"},                             "[\"a\" \"b\"]",          "valid list of strings"                            },
-        {{.type = "list(string)"},                             "[1]",                    "valid list of strings"                            },
-        {{.type = "list(string)"},                             "[\"a\"",                 "valid list of strings"                            },
-        {{.type = "list(string)"},                             "[\"\\",                  "valid list of strings"                            },
-        {{.type = "list(string)"},                             "a,b",                    "valid list of strings"                            },
+        {&text,   "",                       NULL                                        },
+        {&an_a,   "a",                      NULL                                        },
+        {&an_a,   "b",                      "say a (value \"b\" does not match \"^a$\")"},
+        {&size,   "large",                  NULL                                        },
+        {&size,   "Large",                  "must match one of options: [small large]"  },
+        {&number, "-5",                     NULL                                        },
+        {&number, "5x",                     "value \"5x\" is not a number"              },
+        {&number, "",                       "value \"\" is not a number"                },
+        {&number, " 5",                     "value \" 5\" is not a number"              },
+        {&number, "1.5",                    "value \"1.5\" is not a number"             },
+        {&number, "9999999999999999999",    "is not a number"                           },
+        {&least,  "1",                      "value 1 is less than the minimum 2"        },
+        {&most,   "3",                      "value 3 is more than the maximum 2"        },
+        {&most,   "2",                      NULL                                        },
+        {&yes_no, "true",                   NULL                                        },
+        {&yes_no, "yes",                    "can be either \"true\" or \"false\""       },
+        {&list,   "[]",                     NULL                                        },
+        {&list,   " [ \"a\" , \"b\\n\" ] ", NULL                                        },
+        {&list,   "[\"a\",]",               "valid list of strings"                     },
+        {&list,   "[\"a\" \"b\"]",          "valid list of strings"                     },
+        {&list,   "[1]",                    "valid list of strings"                     },
+        {&list,   "[\"a\"",                 "valid list of strings"                     },
+        {&list,   "[\"\\",                  "valid list of strings"                     },
+        {&list,   "a,b",                    "valid list of strings"                     },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct parameter_rule rule = rows[i].rule;
+        struct parameter_rule rule = *rows[i].rule;
         struct parameter_why why;
         if (rule.regex == NULL)
             rule.regex = rule.error = "";

@@ -190,46 +190,18 @@ static void parameters_are_read(void **state)
     assert_string_equal(t->presets[0].values[0].value, "large");
 }
 
-static void bad_parameters_are_refused_with_their_line(void **state)
+struct bad_row {
+    const char *yaml, *says;
+};
+
+/* `head` is line 2; the row's items follow. */
+static void refused(const char *head, const struct bad_row *rows, size_t n)
 {
-    (void)state;
-    static const struct {
-        const char *yaml, *says;
-    } rows[] = {
-        {"parameters:\n  - {name: a b}\n",                                                    "line 3: parameters[0].name: \"a b\" is not 1-64"   },
-        {"parameters:\n  - {name: a-b}\n  - {name: A_B}\n",
-         "line 4: parameters[1].name: another parameter has the variable CODER_PARAMETER_A_B"                                                     },
-        {"parameters:\n  - {name: a, type: text}\n",                                          "parameters[0].type: \"text\" is none of"           },
-        {"parameters:\n  - {name: a, defualt: x}\n",                                          "line 3: Unexpected key: defualt"                   },
-        {"parameters:\n  - {name: a, default: x, required: true}\n",                          "has no default"                                    },
-        {"parameters:\n  - {name: a, type: number, default: x}\n",
-         "parameters[0].default: a: value \"x\" is not a number"                                                                                  },
-        {"parameters:\n  - {name: a, type: number, required: false}\n",                       "is not a number"                                   },
-        {"parameters:\n  - {name: a, default: x, options: [{name: Y, value: y}]}\n",
-         "must match one of options: [y]"                                                                                                         },
-        {"parameters:\n  - {name: a, type: bool, options: [{name: Y, value: y}]}\n",
-         "parameters[0].options[0]: a: boolean value"                                                                                             },
-        {"parameters:\n  - {name: a, options: [{name: Y, value: y}, {name: Z, value: y}]}\n",
-         "another option has the same value"                                                                                                      },
-        {"parameters:\n  - {name: a, type: bool, validation: {regex: a}}\n",                  "only a string"                                     },
-        {"parameters:\n  - {name: a, validation: {min: 1}}\n",                                "only a number"                                     },
-        {"parameters:\n  - {name: a, type: number, validation: {min: 2, max: 1}}\n",          "larger"                                            },
-        {"parameters:\n  - {name: a, type: number, validation: {min: x}}\n",                  "validation.min"                                    },
-        {"parameters:\n  - name: a\n    validation:\n      regex: \"(\"\n",
-         "line 5: parameters[0].validation.regex"                                                                                                 },
-        {"presets:\n  - {name: a, parameters: [{name: x, value: y}]}\n",
-         "there is no parameter \"x\""                                                                                                            },
-        {"presets:\n  - {name: a}\n  - {name: a}\n",                                          "another preset has this name"                      },
-        {"presets:\n  - {name: a, default: true}\n  - {name: b, default: true}\n",
-         "another preset is the default"                                                                                                          },
-        {"parameters: [{name: x, type: bool}]\n"
-         "presets:\n  - {name: a, parameters: [{name: x, value: y}]}\n",             "line 4: presets[0].parameters[0]: x: boolean value"},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < n; i++) {
         char yaml[512];
         struct template *t = NULL;
         struct errctx ctx = {0};
-        snprintf(yaml, sizeof(yaml), "command: [sh]\n%s", rows[i].yaml);
+        snprintf(yaml, sizeof(yaml), "command: [sh]\n%s\n%s", head, rows[i].yaml);
         if (template_parse(yaml, strlen(yaml), &t, &ctx) == ERR_OK) {
             template_free(t);
             fail_msg("%s is taken", yaml);
@@ -237,6 +209,53 @@ static void bad_parameters_are_refused_with_their_line(void **state)
         if (strstr(ctx.text, rows[i].says) == NULL)
             fail_msg("%s: \"%s\" lacks \"%s\"", yaml, ctx.text, rows[i].says);
     }
+}
+
+static void bad_parameters_are_refused_with_their_line(void **state)
+{
+    (void)state;
+    static const struct bad_row rows[] = {
+        {"- {name: a b}",                              "line 3: parameters[0].name: \"a b\" is no"},
+        {"- {name: a-b}\n- {name: A_B}",               "line 4: parameters[1].name: another"      },
+        {"- {name: a, type: text}",                    "parameters[0].type: \"text\" is none of"  },
+        {"- {name: a, defualt: x}",                    "line 3: Unexpected key: defualt"          },
+        {"- {name: a, default: x, required: true}",    "has no default"                           },
+        {"- {name: a, type: number, default: x}",      "default: a: value \"x\" is not a n"       },
+        {"- {name: a, type: number, required: false}", "is not a number"                          },
+    };
+    static const struct bad_row checks[] = {
+        {"  type: bool\n  validation: {regex: a}",                "only a string"                         },
+        {"  validation: {min: 1}",                                "only a number"                         },
+        {"  type: number\n  validation: {min: 2, max: 1}",        "larger"                                },
+        {"  type: number\n  validation: {min: x}",                "validation.min"                        },
+        {"  validation:\n    regex: \"(\"",                       "line 5: parameters[0].validation.regex"},
+        {"  options: [{name: Y, value: y}]\n  default: x",        "one of options: [y]"                   },
+        {"  options: [{name: Y, value: y}]\n  type: bool",        "options[0]: a: boolean value"          },
+        {"  options: [{name: Y, value: y}, {name: Z, value: y}]", "same value"                            },
+        {"  options: [{name: Y}]",                                "value"                                 },
+    };
+    refused("parameters:", rows, COUNT(rows));
+    refused("parameters:\n- name: a", checks, COUNT(checks));
+}
+
+static void bad_presets_are_refused_with_their_line(void **state)
+{
+    (void)state;
+    static const struct bad_row rows[] = {
+        {"- {name: a}\n- {name: a}",                               "has this name already" },
+        {"- {name: a, default: true}\n- {name: b, default: true}", "is the default already"},
+        {"- {name: \"\"}",                                         "1-128 bytes"           },
+    };
+    static const struct bad_row values[] = {
+        {"    - {name: x, value: y}",                                  "no parameter \"x\""                                },
+        {"    - {name: p, value: y}",                                  "line 7: presets[0].parameters[0]: p: boolean value"},
+        {"    - {name: p, value: true}\n    - {name: p, value: true}", "twice"                                             },
+    };
+    static const char parameter[] = "parameters:\n- {name: p, type: bool}\npresets:";
+    static const char preset[] =
+        "parameters:\n- {name: p, type: bool}\npresets:\n- name: a\n  parameters:";
+    refused(parameter, rows, COUNT(rows));
+    refused(preset, values, COUNT(values));
 }
 
 /* ---- what the agent is to run ---- */
@@ -608,6 +627,7 @@ int main(void)
         cmocka_unit_test(too_large_is_refused),
         cmocka_unit_test(parameters_are_read),
         cmocka_unit_test(bad_parameters_are_refused_with_their_line),
+        cmocka_unit_test(bad_presets_are_refused_with_their_line),
         cmocka_unit_test(a_whole_agent_is_read),
         cmocka_unit_test(what_is_not_said_of_agentapi),
         cmocka_unit_test(bad_agents_are_refused_with_key_and_line),
