@@ -38,3 +38,8 @@ class Stopwatch:
     @property
     def seconds(self):
         return time.monotonic() - self.start
+
+
+def wait_for_room(seconds=15):
+    """Until the minute, which limits of requests go by, is not over for another `seconds`."""
+    wait_until(lambda: time.time() % 60 < 60 - seconds, f"{seconds} seconds of a minute", seconds + 1, interval=0.2)

@@ -175,7 +175,7 @@ def test_a_preset_by_its_name(cluster, action):
     """Keys of presets are capitalised."""
     files = templates.shell(
         parameters=[{"name": "region", "type": "string", "default": "eu"}],
-        presets=[{"name": "Large", "default": True, "parameters": {"region": "us"}}])
+        presets=[{"name": "Large", "default": True, "parameters": [{"name": "region", "value": "us"}]}])
     template = cluster.api().push_template("with-presets", files)
     task, _ = action.run(14, "true", username="bob", template=template.name, preset="Large")
     assert cluster.api().wait_complete(task["id"])["template_name"] == "with-presets"

@@ -21,8 +21,6 @@ LONG_DISPLAY_NAME = "Display name must be 64 characters or less."
 BAD_JSON = "Request body must be valid JSON."
 TAKEN = [("name", "This value is already in use and should be unique.")]
 
-NO_PRESETS = pytest.mark.xfail(reason="presets are not looked at yet", strict=False)
-
 IDLE = "true"  # a prompt that is over at once
 
 
@@ -125,11 +123,41 @@ def test_an_absent_preset_is_no_preset(post):
     shapes.check(shapes.task, post(input=IDLE), 201)
 
 
-@NO_PRESETS
 def test_an_unknown_preset_is_refused(post):
     refused = post(input=IDLE, template_version_preset_id=SOME_UUID)
-    assert refused.status_code in (400, 404), refused.text
-    shapes.error(refused.json())
+    refusal(refused, 400, "Template version preset not found.")
+
+
+@pytest.fixture(scope="module")
+def wanting(cluster):
+    """A template with a parameter that has no default; one of its presets has a value for it."""
+    return cluster.api().push_template("wanting", templates.shell(
+        'echo "repo is $CODER_PARAMETER_REPO"', parameters=[{"name": "repo", "type": "string", "required": True}],
+        presets=[{"name": "Ours", "parameters": [{"name": "repo", "value": "git@ours"}]},
+                 {"name": "Empty", "parameters": []}]))
+
+
+def test_a_required_parameter_without_a_value(post, wanting):
+    """Values cannot be given this way; defaults and presets have them, or nobody has."""
+    body = shapes.check(shapes.error, post(input=IDLE, template_version_id=wanting.version_id), 400)
+    assert body["message"] == 'Unable to validate parameter "repo"', body
+    nil = post(input=IDLE, template_version_id=wanting.version_id, template_version_preset_id=NIL_UUID)
+    assert shapes.check(shapes.error, nil, 400)["message"] == body["message"]
+
+
+def test_a_preset_with_a_value(v2, post, wanting):
+    """By the id that the list of presets shows; one that is of no help is refused as none would be."""
+    presets = shapes.check(shapes.array(shapes.preset), v2.get(f"/templateversions/{wanting.version_id}/presets"))
+    ids = {preset["Name"]: preset["ID"] for preset in presets}
+    assert {p["Name"]: p["Parameters"] for p in presets} == {
+        "Ours": [{"Name": "repo", "Value": "git@ours"}], "Empty": []}
+    made = post(input=IDLE, template_version_id=wanting.version_id, template_version_preset_id=ids["Ours"])
+    task = shapes.check(shapes.task, made, 201)
+    build = v2.get(f"/workspaces/{task['workspace_id']}").json()["latest_build"]
+    assert build["template_version_preset_id"] == ids["Ours"]
+    empty = post(input=IDLE, template_version_id=wanting.version_id, template_version_preset_id=ids["Empty"])
+    shapes.check(shapes.error, empty, 400)
+    refusal(post(input=IDLE, template_version_preset_id=ids["Ours"]), 400, "Template version preset not found.")
 
 
 def test_unknown_fields_are_passed_over(post):
@@ -150,7 +178,7 @@ def test_what_is_not_json(api, body):
 
 @pytest.mark.parametrize("body", [{"input": 7}, {"name": ["x"]}, {"template_version_id": 5},
                                   {"template_version_id": "no-uuid"},
-                                  pytest.param({"template_version_preset_id": "x"}, marks=NO_PRESETS)])
+                                  {"template_version_preset_id": "x"}])
 def test_json_of_the_wrong_kind(cluster, api, body):
     """What Go could not decode is 400, with the sentence for bad JSON."""
     refused = api.post("/tasks/me", {"template_version_id": cluster.shell.version_id} | body)
