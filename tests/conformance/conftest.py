@@ -25,12 +25,6 @@ NOT_YET = {
     "test_websockets_that_are_refused": "no WebSockets yet",
     "test_watching_a_workspace_as_events": "nothing can be watched yet",
     "test_watching_a_workspace_over_websocket": "nothing can be watched yet",
-    "test_the_dashboard_begins": "entitlements and the like are not there yet",
-    "test_what_clients_ask_for_at_the_start": "entitlements and the like are not there yet",
-    "test_the_cap_among_the_entitlements": "entitlements and the like are not there yet",
-    "test_all_organizations": "entitlements and the like are not there yet",
-    "test_provisioner_jobs": "provisioners cannot be listed yet",
-    "test_provisioner_daemons": "provisioners cannot be listed yet",
     "test_a_push_from_begin_to_end": "logs do not follow yet",
     "test_nil_ids_are_of_nothing": "the nil uuid finds a template",
 }
