@@ -150,19 +150,25 @@ def test_the_log_of_a_running_build_over_websocket(cluster, axios, api):
         cluster.workers[0].thaw()
 
 
-def test_the_log_of_an_agent_over_websocket(axios, api, task):
-    """Arrays of lines; new ones while one looks on."""
-    where = f"/api/v2/workspaceagents/{task['workspace_agent_id']}/logs?follow=true"
-    with axios.socket(where) as ws:
-        seen = []
-        while not any("from a script" in line["output"] for line in seen):
+def test_the_log_of_an_agent_over_websocket(cluster, axios, api):
+    """Arrays of lines: what there is (maybe nothing), then new ones while one looks on."""
+    talk = ["bash", "-c", "echo first; until [ -e ~/go ]; do sleep 0.02; done; echo second"]
+    talking = api.push_template("talking", templates.shell(scripts=[{"name": "talk", "command": talk}]))
+    task = api.wait_complete(api.create(talking, "true"))
+    seen = []
+
+    def read_until(ws, text):
+        while text not in [line["output"] for line in seen]:
             frame = ws.json()
-            assert isinstance(frame, list) and frame, frame
             shapes.array(shapes.agent_log)(frame)
-            if not seen:
-                api.send(task, "stint-agent log from a script 2>/dev/null || echo from a script >&2")
-            seen += frame
-        assert [line["id"] for line in seen] == sorted({line["id"] for line in seen})
+            seen.extend(frame)
+
+    with axios.socket(f"/api/v2/workspaceagents/{task['workspace_agent_id']}/logs?follow=true") as ws:
+        read_until(ws, "first")
+        with open(cluster.home(task, "go"), "w"):
+            pass
+        read_until(ws, "second")
+    assert [line["id"] for line in seen] == sorted({line["id"] for line in seen})
 
 
 @pytest.mark.parametrize("path", ["/api/v2/workspacebuilds/%s/logs?follow=true", "/api/v2/workspaceagents/%s/logs?follow=true",
