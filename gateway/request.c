@@ -120,10 +120,11 @@ const char *request_query(const struct request *r, const char *key)
 
 bool request_param_uuid(struct request *r, size_t i, struct uuid *ret_id)
 {
-    if (uuid_parse(request_param(r, i), ret_id))
-        return true;
-    answer_errorf(r, 400, NULL, "Invalid UUID \"%.64s\".", request_param(r, i));
-    return false;
+    if (!uuid_parse(request_param(r, i), ret_id))
+        answer_errorf(r, 400, NULL, "Invalid UUID \"%.64s\".", request_param(r, i));
+    else if (uuid_is_nil(ret_id)) /* of nothing; queries take it for "any" */
+        answer_not_found(r);
+    return !r->is_over;
 }
 
 void *request_state(struct request *r, size_t size, void (*done)(void *state))

@@ -26,7 +26,6 @@ NOT_YET = {
     "test_watching_a_workspace_as_events": "nothing can be watched yet",
     "test_watching_a_workspace_over_websocket": "nothing can be watched yet",
     "test_a_push_from_begin_to_end": "logs do not follow yet",
-    "test_nil_ids_are_of_nothing": "the nil uuid finds a template",
 }
 
 
