@@ -123,7 +123,7 @@ void request_free(struct request *r);
 const char *request_param(const struct request *r, size_t i);
 /* NULL: not there; "" for a word without a value. */
 const char *request_query(const struct request *r, const char *key);
-/* The i-th {word} as an id.  False: a 400 has been answered. */
+/* The i-th {word} as an id.  False: a 400 has been answered, or a 404 for the nil one. */
 bool request_param_uuid(struct request *r, size_t i, struct uuid *ret_id);
 /* Zeroed memory that lives as long as the request, or until it is asked for anew; `done` (may be
  * NULL) runs before it is freed. */

@@ -227,3 +227,18 @@ def test_the_agents_health(seen, lifecycle, healthy):
     if lifecycle in ("created", "starting", "start_timeout"):
         return shapes.record({"healthy": shapes.boolean}, {"reason": shapes.some_string})(health)
     assert health["healthy"] == healthy and ("reason" in health) == (not healthy), health
+
+
+@pytest.mark.parametrize("age, connected, is_lost, wanted", [
+    ("10 s", False, False, "connecting"), ("130 s", False, False, "timeout"), ("130 s", True, False, "connected"),
+    ("130 s", True, True, "disconnected")])
+def test_the_agents_connection(cluster, v2, seeds, age, connected, is_lost, wanted):
+    """It has two minutes to connect, from the end of its start.  The scheduler notes who has been
+    silent for thirty seconds."""
+    task = seeds.task("start", "succeeded", "ready" if connected else "created", "healthy", age=age)
+    cluster.sql("UPDATE jobs SET completed_at = now() - %s::interval FROM builds b, workspaces w "
+                "WHERE b.job_id = jobs.id AND w.id = b.workspace_id AND w.task_id = %s", age, task)
+    cluster.sql("UPDATE agents SET connected_at = CASE WHEN %s THEN now() END, "
+                "disconnected_at = CASE WHEN %s THEN now() END WHERE task_id = %s", connected, is_lost, task)
+    agent_id = cluster.sql_one("SELECT id FROM agents WHERE task_id = %s", task)[0]
+    assert v2.get(f"/workspaceagents/{agent_id}", expect=200).json()["status"] == wanted
