@@ -49,6 +49,25 @@ void answer_empty(struct request *r, int status)
     finish(r, status, NULL);
 }
 
+void answer_redirect(struct request *r, const char *location)
+{
+    answer_header(r, "location:", location);
+    answer_header(r, "cache-control:", "no-store");
+    answer_empty(r, 307);
+}
+
+void answer_page(struct request *r, int status)
+{
+    answer_header(r, "cache-control:", "no-store");
+    answer_header(r, "content-security-policy:",
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'");
+    answer_header(r, "x-frame-options:", "DENY");
+    answer_header(r, "x-content-type-options:", "nosniff");
+    answer_header(r, "referrer-policy:", "no-referrer");
+    finish(r, status, "text/html; charset=utf-8");
+}
+
 void answer_text(struct request *r, int status, const char *type)
 {
     finish(r, status, type);

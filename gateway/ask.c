@@ -85,7 +85,7 @@ void ask_give_up(struct gateway *gw)
 static struct db_batch *with_context(struct request *r, struct db_batch *take_batch)
 {
     r->n_before = 0;
-    if (r->method == METHOD_GET || !db_batch_writes(take_batch))
+    if ((r->method == METHOD_GET && r->audit_action == NULL) || !db_batch_writes(take_batch))
         return take_batch;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_AUDIT_CONTEXT);

@@ -120,13 +120,15 @@ static enum framing_fault method_byte(struct framing *f, unsigned char c)
     return FRAMING_METHOD;
 }
 
-/* A byte after '%': a digit; and %00 ends texts too early further in. */
+/* A byte after '%': a digit.  %00 would end texts too early further in; and at %0a and %0d
+ * libwebsockets 4.1 ends the line, and reads headers from the rest of the URL. */
 static bool escape_byte(struct framing *f, unsigned char c)
 {
     f->escape--;
     if (f->escape == 1)
         f->body_left = c == '0';
-    return is_hex(c) && !(f->escape == 0 && c == '0' && f->body_left != 0);
+    bool ends = f->escape == 0 && f->body_left != 0 && strchr("0ad", lower(c)) != NULL;
+    return is_hex(c) && !ends;
 }
 
 static enum framing_fault target_end(struct framing *f)

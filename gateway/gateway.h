@@ -32,6 +32,14 @@ struct gateway_conf {
     char *log_format;
     char *log_level;
     int64_t login_failures_max;
+    int64_t oidc_allow_signups;
+    char *oidc_client_id;
+    char *oidc_client_secret;
+    char *oidc_client_secret_file;
+    char *oidc_email_domain;
+    char *oidc_issuer_url;
+    char *oidc_scopes;
+    char *oidc_username_field;
     int64_t port;
     int64_t rate_limit_api;
     int64_t rate_limit_files;
@@ -78,6 +86,7 @@ struct gateway {
     struct kv *counts;
     struct rates *rates;
     struct attempts *attempts;
+    struct oidc *oidc; /* NULL: nobody logs in by a provider */
     struct address_nets trusted;
     struct bus_client *bus;
     struct auth *auth;

@@ -15,6 +15,7 @@
 #include "gateway/guard.h"
 #include "gateway/http_private.h"
 #include "gateway/idempotency.h"
+#include "gateway/oidc.h"
 #include "gateway/token.h"
 
 /* Of If-Match, If-None-Match and Idempotency-Key. */
@@ -76,7 +77,7 @@ static void read_query(struct request *r, struct lws *wsi)
 static void read_token(struct request *r, struct lws *wsi)
 {
     static const char header[] = "coder-session-token:";
-    char text[2048];
+    char text[8192];
     const char *query;
     if (copy(wsi, WSI_TOKEN_HTTP_COOKIE, text, sizeof(text)) &&
         token_from_cookies(text, r->token, sizeof(r->token))) {
@@ -95,6 +96,16 @@ static void read_token(struct request *r, struct lws *wsi)
         return;
     if ((query = request_query(r, "access_token")) != NULL)
         snprintf(r->token, sizeof(r->token), "%s", query);
+}
+
+/* Of the one path that it is for. */
+static void read_oauth_state(struct request *r, struct lws *wsi)
+{
+    char header[8192], value[2048];
+    if (strcmp(r->path.s, OIDC_CALLBACK) == 0 &&
+        copy(wsi, WSI_TOKEN_HTTP_COOKIE, header, sizeof(header)) &&
+        token_cookie(header, OIDC_COOKIE, value, sizeof(value)))
+        r->oauth_state = mem_strdup(value);
 }
 
 static char *copy_all(struct lws *wsi, enum lws_token_indexes token)
@@ -347,6 +358,7 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_method(r, wsi);
     read_query(r, wsi);
     read_token(r, wsi);
+    read_oauth_state(r, wsi);
     read_bypass(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
 #include "gateway/json_out.h"
@@ -33,8 +34,15 @@ struct new_key {
     const char *login_type;
     enum key_scope scope;
     int64_t lifetime_s;
-    bool is_session; /* who asks logs in by it */
+    bool is_session;                                    /* who asks logs in by it */
+    void (*show)(struct request *r, const char *token); /* NULL: the answer is JSON */
+    char *location; /* and goes there; NULL: the answer is JSON */
 };
+
+static void forget_location(void *key)
+{
+    free(((struct new_key *)key)->location);
+}
 
 void session_set_cookie(struct request *r, const char *token)
 {
@@ -58,6 +66,14 @@ static void on_made(struct request *r, const struct db_result *const *results)
     token_format(&k->token, text);
     if (k->is_session)
         session_set_cookie(r, text);
+    if (k->show != NULL) {
+        k->show(r, text);
+        return;
+    }
+    if (k->location != NULL) {
+        answer_redirect(r, k->location);
+        return;
+    }
     json_open(&r->out, '{');
     json_put_text(&r->out, k->is_session ? "session_token" : "key", text);
     json_close(&r->out, '}');
@@ -100,7 +116,7 @@ static void make(struct request *r)
 static struct new_key *begin(struct request *r, const struct uuid *user_id, const char *login_type)
 {
     struct uuid id = *user_id;
-    struct new_key *k = request_state(r, sizeof(*k), NULL);
+    struct new_key *k = request_state(r, sizeof(*k), forget_location);
     k->user_id = id;
     k->login_type = login_type;
     k->scope = SCOPE_ALL;
@@ -112,6 +128,18 @@ void session_make(struct request *r, const struct uuid *user_id, const char *log
 {
     struct new_key *k = begin(r, user_id, login_type);
     k->is_session = true;
+    snprintf(k->name, sizeof(k->name), "session");
+    r->audit_action = "login";
+    make(r);
+}
+
+void session_make_and_go(
+    struct request *r, const struct uuid *user_id, const char *login_type, const char *location)
+{
+    char *copy = mem_strdup(location);
+    struct new_key *k = begin(r, user_id, login_type);
+    k->is_session = true;
+    k->location = copy;
     snprintf(k->name, sizeof(k->name), "session");
     r->audit_action = "login";
     make(r);
@@ -132,6 +160,14 @@ static void on_login_key(struct request *r, const struct uuid *user_id, const ch
         return;
     struct new_key *k = begin(r, user_id, "password");
     snprintf(k->name, sizeof(k->name), "key");
+    make(r);
+}
+
+void key_make_for_page(struct request *r, void (*show)(struct request *r, const char *token))
+{
+    struct new_key *k = begin(r, &r->who.id, "password");
+    snprintf(k->name, sizeof(k->name), "key");
+    k->show = show;
     make(r);
 }
 

@@ -19,6 +19,7 @@
 #include "gateway/auth.h"
 #include "gateway/gateway.h"
 #include "gateway/http.h"
+#include "gateway/oidc.h"
 #include "gateway/organization.h"
 #include "gateway/queue.h"
 #include "gateway/rate.h"
@@ -223,6 +224,7 @@ static void close_all(struct gateway *gw)
     kv_free(gw->counts);
     rates_free(gw->rates);
     attempts_free(gw->attempts);
+    oidc_free(gw->oidc);
     bus_client_free(gw->bus);
     queue_free(gw->queue);
     task_cache_free(gw->cache);
@@ -264,6 +266,8 @@ int main(int argc, char **argv)
         e = set_logging(&gw.conf, &ctx);
     if (e == ERR_OK)
         e = read_proxies(&gw, &ctx);
+    if (e == ERR_OK)
+        e = oidc_new(&gw, &gw.oidc, &ctx);
     if (e == ERR_OK && sodium_init() < 0)
         e = err_set(&ctx, ERR_UNAVAILABLE, "libsodium cannot be initialised");
     init_metrics(&gw.metrics);

@@ -39,9 +39,10 @@ static const struct {
     request_fn handler;
     enum limit limit;
 } special[] = {
-    {user_login,        LIMIT_LOGIN},
-    {user_first_create, LIMIT_LOGIN},
-    {file_create,       LIMIT_FILES},
+    {user_login,         LIMIT_LOGIN},
+    {user_oidc_callback, LIMIT_LOGIN},
+    {user_first_create,  LIMIT_LOGIN},
+    {file_create,        LIMIT_FILES},
 };
 
 struct entry {

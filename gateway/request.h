@@ -74,6 +74,7 @@ struct request {
     char token[REQUEST_TOKEN_MAX];
     char content_type[96];
     struct address client; /* whom the request is from */
+    char *oauth_state;     /* the cookie of a login on its way; NULL: none */
     bool wants_bypass;     /* of the limits per minute */
     /* For the audit: `client` as text (ask_origin()), the program of what is no GET; and what is
      * done, NULL: what it looks like. */
@@ -184,6 +185,10 @@ void answer_header(struct request *r, const char *name, const char *value);
 /* r->out as JSON; a line end is added. */
 void answer_json(struct request *r, int status);
 void answer_empty(struct request *r, int status);
+/* 307: a browser goes on there. */
+void answer_redirect(struct request *r, const char *location);
+/* A page: r->out as HTML, kept by nobody and shown in no frame. */
+void answer_page(struct request *r, int status);
 /* r->out as it is. */
 void answer_text(struct request *r, int status, const char *type);
 /* r->out as it was once answered; `type` "": no body. */

@@ -104,8 +104,8 @@ void user_auth_methods(struct request *r)
     put_method(out, "github", false);
     json_put_bool(out, "default_provider_configured", false);
     json_close(out, '}');
-    put_method(out, "oidc", false);
-    json_put_text(out, "signInText", "");
+    put_method(out, "oidc", r->gw->oidc != NULL);
+    json_put_text(out, "signInText", r->gw->oidc != NULL ? "OpenID Connect" : "");
     json_put_text(out, "iconUrl", "");
     json_close(out, '}');
     json_close(out, '}');

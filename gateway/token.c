@@ -66,17 +66,22 @@ static bool copy(const char *s, size_t n, char *buf, size_t size)
     return true;
 }
 
-bool token_from_cookies(const char *header, char *buf, size_t size)
+bool token_cookie(const char *header, const char *name, char *buf, size_t size)
 {
+    size_t n_name = strlen(name);
     for (const char *s = header; *s != '\0';) {
         s += strspn(s, " ;\t");
         size_t n = strcspn(s, ";");
-        size_t name = strlen(COOKIE);
-        if (n > name && strncmp(s, COOKIE, name) == 0 && s[name] == '=')
-            return copy(s + name + 1, n - name - 1, buf, size);
+        if (n > n_name && strncmp(s, name, n_name) == 0 && s[n_name] == '=')
+            return copy(s + n_name + 1, n - n_name - 1, buf, size);
         s += n;
     }
     return false;
+}
+
+bool token_from_cookies(const char *header, char *buf, size_t size)
+{
+    return token_cookie(header, COOKIE, buf, size);
 }
 
 bool token_from_authorization(const char *header, char *buf, size_t size)

@@ -28,6 +28,8 @@ void token_hash(const struct token *t, uint8_t ret_hash[static TOKEN_HASH_BYTES]
 
 /* Where a token may hide in headers.  False, and nothing written, when it is not there or longer
  * than `size` allows. */
+/* Any cookie; token_from_cookies() is for the one with the token. */
+bool token_cookie(const char *header, const char *name, char *buf, size_t size);
 bool token_from_cookies(const char *header, char *buf, size_t size);
 bool token_from_authorization(const char *header, char *buf, size_t size);
 

@@ -60,6 +60,8 @@ check_doors() {
         hiredis/*) allowed='^core/kv/' ;;
         nng/*) allowed='^(core/bus/|agent/http\.c$)' ;; # messages; its HTTP client
         protobuf-c/* | *.pb-c.h) allowed='^core/wire/' ;;
+        curl/*) allowed='^(cli/|gateway/fetch\.c$)' ;;
+        openssl/*) allowed='^gateway/jwt\.c$' ;;
         libwebsockets.h | libwebsockets/*) allowed='^gateway/' ;;
         vterm.h | http_parser.h) allowed='^agent/agentapi/' ;;
         cyaml/* | yaml.h) allowed='^worker/' ;;

@@ -79,6 +79,7 @@ MALFORMED = {
     "a path that is none": b"GET livez HTTP/1.1\r\n" + HOST + b"\r\n",
     "a whole URL": b"GET http://stint/livez HTTP/1.1\r\n" + HOST + b"\r\n",
     "NUL in the path": b"GET /live%00z HTTP/1.1\r\n" + HOST + b"\r\n",
+    "headers in the URL": b"GET /livez?a=%0aHost:%20a%0a%0a HTTP/1.1\r\n" + HOST + b"\r\n",
     "a broken escape": b"GET /live%zz HTTP/1.1\r\n" + HOST + b"\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
 }
