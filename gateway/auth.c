@@ -265,8 +265,8 @@ static void on_key(struct request *r, const struct db_result *const *results)
     token_parse(r->token, &t);
     token_hash(&t, hash);
     if (!is_its_secret(row, hash)) {
-        rate_strike(r);
-        refuse(r, "API key is invalid.");
+        if (rate_admit_stranger(r))
+            refuse(r, "API key is invalid.");
         return;
     }
     if (!check_key(r, row))
@@ -295,8 +295,6 @@ static void check_person(struct request *r, request_fn then)
         admit(r, then);
         return;
     }
-    if (!rate_admit_stranger(r))
-        return;
     metric_add(&r->gw->metrics.key_lookups, 1);
     r->then = then;
     r->auth_mark = r->gw->auth->n_forgotten;
@@ -312,11 +310,10 @@ static void on_agent(struct request *r, const struct db_result *const *results)
 {
     const struct db_result *row = results[0];
     if (db_rows(row) == 0) {
-        rate_strike(r);
-        answer_error(r, 401, "Workspace agent not authorized.",
-            "The agent cannot authenticate until the workspace provision job has been completed. "
-            "If "
-            "the job is no longer running, this agent is invalid.");
+        if (rate_admit_stranger(r))
+            answer_error(r, 401, "Workspace agent not authorized.",
+                "The agent cannot authenticate until the workspace provision job has been "
+                "completed. If the job is no longer running, this agent is invalid.");
         return;
     }
     r->who.id = db_uuid(row, 0, 0);
@@ -330,8 +327,6 @@ static void check_agent(struct request *r, request_fn then)
 {
     struct uuid token;
     uuid_parse(r->token, &token);
-    if (!rate_admit_stranger(r))
-        return;
     r->then = then;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_AGENT_BY_TOKEN);

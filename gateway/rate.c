@@ -285,30 +285,13 @@ bool rate_admit(struct request *r)
     return take(r, limit, &key);
 }
 
-static struct uuid stranger(const struct request *r)
-{
-    struct uuid who = address_group(&r->client);
-    return key_of(LIMIT_STRANGER, &who, "", 0);
-}
-
 bool rate_admit_stranger(struct request *r)
 {
     if (!r->gw->conf.rate_limits)
         return true;
-    int64_t max = max_of(r->gw, LIMIT_STRANGER);
-    struct uuid key = stranger(r);
-    const struct entry *e = map_get(&r->gw->rates->entries, &key);
-    if (e == NULL || e->window.minute != wall_ms() / WINDOW_MS)
-        return true;
-    return window_rate(&e->window, wall_ms()) < max || refuse(r, max);
-}
-
-void rate_strike(struct request *r)
-{
-    if (!r->gw->conf.rate_limits)
-        return;
-    struct uuid key = stranger(r);
-    count(r->gw->rates, entry_of(r->gw->rates, &key, max_of(r->gw, LIMIT_STRANGER)));
+    struct uuid who = address_group(&r->client);
+    struct uuid key = key_of(LIMIT_STRANGER, &who, "", 0);
+    return take(r, LIMIT_STRANGER, &key);
 }
 
 /* ---- life ---- */

@@ -21,9 +21,8 @@ void rates_free(struct rates *rates);
  * answered. */
 bool rate_admit(struct request *r);
 
-/* Tokens that nobody has are counted by the address they come from: rate_strike() when one was
- * found out; rate_admit_stranger() before one is looked up.  False: a 429 has been answered. */
+/* Counts a token that nobody has, by the address that it came from.  False: a 429 has been
+ * answered. Good tokens from there go on to work. */
 bool rate_admit_stranger(struct request *r);
-void rate_strike(struct request *r);
 
 #endif
