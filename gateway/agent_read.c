@@ -5,12 +5,16 @@
  */
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "gateway/agent.h"
 #include "gateway/json_out.h"
 #include "gateway/log_query.h"
+#include "gateway/stream.h"
 
 /* Of the agent of a task. */
 #define TAIL_LINES 20
+/* After the end of an agent, for what it said last. */
+#define LAST_LINES_MS 1000
 
 /* The columns of agent_read, in order. */
 enum column {
@@ -127,6 +131,108 @@ static void answer_text_lines(struct request *r, const char *agent, const struct
     log_query_answer_text(r);
 }
 
+/* ---- followed ---- */
+
+struct agent_follow {
+    struct uuid agent_id;
+    int64_t cursor;
+    bool has_begun;
+    int64_t over_since_mono_ms; /* 0: it is not */
+};
+
+/* Of a WebSocket a frame is an array of lines, and the first one comes even when it is empty. */
+static void put_lines(struct request *r, const struct db_result *rows, size_t n)
+{
+    struct agent_follow *f = r->state;
+    strbuf_clear(&r->out);
+    json_open(&r->out, '[');
+    for (size_t i = 0; i < n; i++)
+        write_line(rows, i, &r->out);
+    json_close(&r->out, ']');
+    if (n > 0 || !f->has_begun)
+        stream_put(r, NULL, NULL, r->out.s, r->out.len);
+    f->has_begun = true;
+}
+
+static void put_events(struct request *r, const struct db_result *rows, size_t n)
+{
+    char id[24];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(id, sizeof(id), "%lld", (long long)db_int(rows, i, LOG_ID));
+        strbuf_clear(&r->out);
+        write_line(rows, i, &r->out);
+        stream_put(r, "log", id, r->out.s, r->out.len);
+    }
+}
+
+/* A build that ends the agent and the agent's last lines arrive by different ways: a moment of
+ * silence after it. */
+static bool is_over(struct agent_follow *f, const struct db_result *agent)
+{
+    if (db_rows(agent) == 0)
+        return true;
+    if (!db_bool(agent, 0, 0))
+        return false;
+    int64_t now = clock_mono_ms();
+    if (f->over_since_mono_ms == 0)
+        f->over_since_mono_ms = now;
+    return now - f->over_since_mono_ms >= LAST_LINES_MS;
+}
+
+static void on_page(struct request *r, const struct db_result *const *results)
+{
+    struct agent_follow *f = r->state;
+    const struct db_result *rows = results[1];
+    size_t n = db_rows(rows);
+    if (n > 0)
+        f->cursor = db_int(rows, n - 1, LOG_ID);
+    if (stream_is_websocket(r))
+        put_lines(r, rows, n);
+    else
+        put_events(r, rows, n);
+    if (n == 0 && is_over(f, results[0]))
+        log_follow_end(r);
+    else
+        stream_wait(r);
+}
+
+static void pull(struct request *r)
+{
+    const struct agent_follow *f = r->state;
+    struct db_batch *b = db_batch_new();
+    add_for_agent(b, SQL_AGENT_IS_OVER, &f->agent_id);
+    add_for_agent(b, SQL_AGENT_LOG_PAGE, &f->agent_id);
+    db_add_int8(b, f->cursor);
+    db_add_int8(b, LOG_PAGE_LINES);
+    ask_db_bulk(r, b, on_page);
+}
+
+static void follow(struct request *r, const struct uuid *task_id)
+{
+    const struct log_query q = *(const struct log_query *)r->state;
+    struct agent_follow *f = request_state(r, sizeof(*f), NULL);
+    (void)uuid_parse(request_param(r, 0), &f->agent_id);
+    f->cursor = q.after;
+    stream_open(r, pull, LOG_FOLLOW_MS);
+    stream_watch(r, task_id);
+}
+
+static void on_follow(struct request *r, const struct db_result *const *results)
+{
+    const struct db_result *a = results[0];
+    struct uuid owner = {0}, task_id = {0};
+    if (db_rows(a) == 1) {
+        owner = db_uuid(a, 0, 0);
+        task_id = db_uuid(a, 0, 2);
+    }
+    if (uuid_is_nil(&owner) || !request_may_touch(r, &owner))
+        answer_not_found(r);
+    else
+        follow(r, &task_id);
+}
+
+/* ---- at once ---- */
+
 static void on_lines(struct request *r, const struct db_result *const *results)
 {
     const struct log_query *q = r->state;
@@ -150,6 +256,10 @@ void agent_logs(struct request *r)
         return;
     struct db_batch *b = db_batch_new();
     add_for_agent(b, SQL_AGENT_OWNER, &id);
+    if (q->follow) {
+        ask_db(r, b, on_follow);
+        return;
+    }
     add_for_agent(b, SQL_AGENT_LOG_LIST, &id);
     db_add_int8(b, q->after);
     db_add_int8(b, q->before);

@@ -67,7 +67,7 @@ void job_write(const struct job_view *j, struct strbuf *out);
 /* "tags": all that jobs and workers have, for there is one pool of each provisioner. */
 void job_write_tags(struct strbuf *out);
 
-/* A job's log: JSON, after `?after=`. */
-void job_answer_log(struct request *r, const struct uuid *job_id);
+/* A job's log: JSON or text, or with `?follow` a stream; `task_id` is nil for an import. */
+void job_answer_log(struct request *r, const struct uuid *job_id, const struct uuid *task_id);
 
 #endif

@@ -81,6 +81,9 @@ struct gateway {
     struct timer *patience;
     /* Lists that are being read (tasks.c). */
     struct list lists;
+    /* Answers that go on (stream.c). */
+    struct list streams;
+    struct timer *stream_timer;
     struct feed *feed;
     /* What all gateways count together (rate.c, attempt.c). */
     struct kv *counts;

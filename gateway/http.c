@@ -30,6 +30,7 @@
 #include "core/base/mem.h"
 #include "gateway/guard.h"
 #include "gateway/http_private.h"
+#include "gateway/stream_private.h"
 
 /* What guard.c lets pass, and what lws adds to each header. */
 #define HEADER_BYTES_MAX (20 * 1024)
@@ -39,6 +40,19 @@ static struct http *http_of(struct lws *wsi)
     return lws_context_user(lws_get_context(wsi));
 }
 
+/* Of the two connections of a WebSocket one has gone: so does the other. */
+static void on_websocket_closed(struct stream *s, struct lws *wsi)
+{
+    struct lws *other = wsi == s->http ? s->wsi : s->http;
+    s->http = NULL;
+    s->r->link.wsi = NULL;
+    if (other != NULL) {
+        lws_set_opaque_user_data(other, NULL);
+        lws_set_timeout(other, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    }
+    stream_gone(s);
+}
+
 /* The client has gone.  Whoever has the request gives its answer to nobody. */
 static void on_closed(struct lws *wsi)
 {
@@ -46,11 +60,17 @@ static void on_closed(struct lws *wsi)
     if (r == NULL)
         return;
     lws_set_opaque_user_data(wsi, NULL);
+    if (r->stream != NULL && r->stream->is_websocket && r->stream->http != NULL) {
+        on_websocket_closed(r->stream, wsi);
+        return;
+    }
     r->link.wsi = NULL;
     http_release_body(r);
     if (!r->is_over)
         metric_add(&r->gw->metrics.clients_gone, 1);
-    if ((r->is_over && !r->is_kept_back) || !r->link.is_dispatched)
+    if (r->stream != NULL)
+        stream_gone(r->stream);
+    else if ((r->is_over && !r->is_kept_back) || !r->link.is_dispatched)
         http_end(r);
 }
 
@@ -63,7 +83,8 @@ static int on_connect(struct http *h, int fd)
 
 static int on_connected(struct http *h, struct lws *wsi)
 {
-    guard_opened(h->guard, wsi);
+    if (h->adopting == NULL) /* a WebSocket is an old acquaintance */
+        guard_opened(h->guard, wsi);
     return 0;
 }
 
@@ -79,18 +100,24 @@ static int on_disconnected(struct http *h, struct lws *wsi)
 static int on_writeable(struct http *h, struct lws *wsi)
 {
     struct request *r = lws_get_opaque_user_data(wsi);
+    if (r != NULL && r->stream != NULL)
+        return r->stream->wsi == wsi ? stream_http_write(h, r->stream) : 0;
     return r != NULL && r->is_over && !r->is_kept_back ? http_write(h, r) : 0;
 }
 
 /* HTTP/2 is declined by forgetting that it was offered, in lws' own copy of the header: its
- * h2c loses long answers and bodies.  Any third protocol lws has refused before it asks, and then
- * `protocol` points to memory that it has freed. */
-static int on_upgrade(struct lws *wsi, char *protocol)
+ * h2c loses long answers and bodies.  A WebSocket is put off in the same way until it is known who
+ * asks (stream_http.c).  Any third protocol lws has refused before it asks, and then `protocol`
+ * points to memory that it has freed. */
+static int on_upgrade(struct http *h, struct lws *wsi, char *protocol)
 {
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
         return -1;
-    if (strcasecmp(protocol, "websocket") == 0)
-        return lws_return_http_status(wsi, HTTP_STATUS_NOT_IMPLEMENTED, NULL) != 0 ? -1 : 1;
+    if (h->adopting != NULL) {
+        h->adopting->wsi = wsi;
+        lws_set_opaque_user_data(wsi, h->adopting->r);
+        return 0;
+    }
     protocol[0] = '\0';
     return 0;
 }
@@ -113,7 +140,12 @@ static int on_lws(
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return on_writeable(http_of(wsi), wsi);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return on_upgrade(wsi, in);
+        return on_upgrade(http_of(wsi), wsi, in);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return on_writeable(http_of(wsi), wsi);
+    case LWS_CALLBACK_CLOSED:
+        on_closed(wsi);
+        return 0;
     case LWS_CALLBACK_CLOSED_HTTP:
         on_closed(wsi);
         return 0;
@@ -248,6 +280,7 @@ void http_drain(struct http *h, loop_fn done, void *arg)
     h->is_draining = true;
     h->drained = done;
     h->drained_arg = arg;
+    stream_drain(h->gw);
     if (atomic_load_explicit(&h->gw->metrics.requests_open.value, memory_order_relaxed) == 0)
         loop_post(h->gw->loop, done, arg);
 }

@@ -159,6 +159,21 @@ static bool is_foreign_page(struct request *r, struct lws *wsi)
            (ours == NULL || strcasecmp(authority, ours) != 0);
 }
 
+/* What it takes to be answered by a stream. */
+static void read_stream(struct request *r, struct lws *wsi)
+{
+    char text[512];
+    if (has(wsi, WSI_TOKEN_UPGRADE) && copy(wsi, WSI_TOKEN_VERSION, text, sizeof(text)) &&
+        strcmp(text, "13") == 0)
+        copy(wsi, WSI_TOKEN_KEY, r->websocket_key, sizeof(r->websocket_key));
+    static const char last[] = "last-event-id:";
+    r->accepts_events = copy(wsi, WSI_TOKEN_HTTP_ACCEPT, text, sizeof(text)) &&
+                        strcasestr(text, "text/event-stream") != NULL;
+    if (r->accepts_events &&
+        lws_hdr_custom_copy(wsi, text, sizeof(text), last, sizeof(last) - 1) > 0)
+        r->last_event_id = mem_strdup(text);
+}
+
 /* A cookie goes along with whatever any page asks for: then a change, and a WebSocket, which no
  * rule of browsers keeps from other sites, must come from a page of ours.  Who sends the token in a
  * header of its own is no such page. */
@@ -360,6 +375,7 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_token(r, wsi);
     read_oauth_state(r, wsi);
     read_bypass(r, wsi);
+    read_stream(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
     if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
         read_own_headers(r, wsi);

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "gateway/guard.h"
 #include "gateway/http_private.h"
+#include "gateway/stream_private.h"
 #include "gateway/task_cache.h"
 
 static int put(
@@ -122,6 +123,10 @@ static void count(struct request *r)
 void http_answer(struct request *r)
 {
     count(r);
+    if (r->stream != NULL) {
+        stream_fail(r);
+        return;
+    }
     if (r->link.wsi == NULL) {
         http_end(r);
         return;

@@ -30,6 +30,7 @@ struct http {
     struct lws_vhost *vhost;
     int port;
     struct guard *guard;
+    struct stream *adopting; /* whose WebSocket lws is being given */
     bool is_draining;
     loop_fn drained;
     void *drained_arg;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "gateway/stream.h"
 
 static bool read_id(struct request *r, const char *key, int64_t *ret_id)
 {
@@ -27,11 +28,29 @@ static bool read_id(struct request *r, const char *key, int64_t *ret_id)
     return false;
 }
 
+/* Coder asks whether the word is there; "follow=false" means what it says. */
+static bool asks_to_follow(struct request *r)
+{
+    const char *word = request_query(r, "follow");
+    return word != NULL && strcmp(word, "false") != 0 && strcmp(word, "0") != 0;
+}
+
+/* The id of an event is that of its line. */
+static void go_on_behind(const struct request *r, struct log_query *q)
+{
+    const char *last = stream_last_event_id(r);
+    char *end;
+    int64_t id = last != NULL ? strtoll(last, &end, 10) : -1;
+    if (last != NULL && *end == '\0' && id > q->after)
+        q->after = id;
+}
+
 bool log_query_read(struct request *r, struct log_query *ret_query)
 {
     const char *format = request_query(r, "format");
     *ret_query = (struct log_query){.after = -1, .before = INT64_MAX};
     ret_query->text = format != NULL && strcmp(format, "text") == 0;
+    ret_query->follow = asks_to_follow(r);
     if (!read_id(r, "after", &ret_query->after) || !read_id(r, "before", &ret_query->before))
         return false;
     if (format != NULL && !ret_query->text && strcmp(format, "json") != 0)
@@ -40,7 +59,16 @@ bool log_query_read(struct request *r, struct log_query *ret_query)
     else if (ret_query->text && request_query(r, "follow") != NULL)
         answer_error(r, 400, "Text format is not supported with follow mode.",
             "Use format=json or omit the follow parameter.");
+    else if (ret_query->follow && stream_check_wanted(r))
+        go_on_behind(r, ret_query);
     return !r->is_over;
+}
+
+void log_follow_end(struct request *r)
+{
+    if (!stream_is_websocket(r))
+        stream_put(r, "done", NULL, "{}", 2);
+    stream_end(r);
 }
 
 void log_query_add_text(struct strbuf *out, int64_t at, const char *level, const char *who,

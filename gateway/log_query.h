@@ -10,10 +10,18 @@
 struct log_query {
     int64_t after, before; /* ids; -1 and INT64_MAX: no bound */
     bool text;
+    bool follow; /* go on, as a stream */
 };
+
+/* Lines that a stream asks for at a time. */
+#define LOG_PAGE_LINES 256
+/* Even when nothing has woken it: of a template's import nobody tells that it goes on. */
+#define LOG_FOLLOW_MS 500
 
 /* False: a 400 in Coder's words has been answered. */
 bool log_query_read(struct request *r, struct log_query *ret_query);
+/* A stream's last word: an event "done" where there are events, and then its end. */
+void log_follow_end(struct request *r);
 /* A line of the text form: "2026-11-20T16:01:02.5Z [info] [agent.main|start] cloning". */
 void log_query_add_text(struct strbuf *out, int64_t at, const char *level, const char *who,
     const char *source, const char *output);

@@ -23,6 +23,7 @@
 #include "gateway/organization.h"
 #include "gateway/queue.h"
 #include "gateway/rate.h"
+#include "gateway/stream.h"
 #include "gateway/task_cache.h"
 
 #define DRAIN_MS 5000
@@ -103,14 +104,17 @@ static void on_gap(void *arg, struct feed_id id)
     struct gateway *gw = arg;
     (void)id;
     task_cache_set_valid(gw->cache, task_cache_is_valid(gw->cache));
+    stream_wake_all(gw);
 }
 
 static void on_change(void *arg, struct feed_id id, const struct uuid *ids, size_t n)
 {
     struct gateway *gw = arg;
     (void)id;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         task_cache_drop(gw->cache, &ids[i]);
+        stream_wake(gw, &ids[i]);
+    }
 }
 
 /* ---- boot ---- */
@@ -158,6 +162,7 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->queue = queue_new(gw);
     list_init(&gw->waiting);
     list_init(&gw->lists);
+    streams_init(gw);
     gw->patience = timer_new(gw->loop, on_patience, gw);
     enum err e = bus_connect(gw->loop, gw->conf.scheduler_url, &gw->bus, ctx);
     if (e != ERR_OK)
@@ -230,6 +235,7 @@ static void close_all(struct gateway *gw)
     task_cache_free(gw->cache);
     auth_free(gw->auth);
     timer_free(gw->patience);
+    timer_free(gw->stream_timer);
 }
 
 static enum err serve(struct gateway *gw, struct errctx *ctx)

@@ -77,6 +77,7 @@ static void release_owned(struct request *r)
     drop_state(r);
     free(r->cookie);
     free(r->oauth_state);
+    free(r->last_event_id);
     free(r->user_agent);
     free(r->if_match);
     free(r->if_none_match);

@@ -72,6 +72,9 @@ struct request {
     struct strbuf query; /* "key=value", each ended by a NUL */
     struct strbuf body;
     char token[REQUEST_TOKEN_MAX];
+    char websocket_key[32]; /* "": it asks for no WebSocket */
+    bool accepts_events;    /* text/event-stream */
+    char *last_event_id;    /* NULL: none */
     char content_type[96];
     struct address client; /* whom the request is from */
     char *oauth_state;     /* the cookie of a login on its way; NULL: none */
@@ -114,6 +117,7 @@ struct request {
     struct db_batch *waiting_batch;
     int64_t waiting_until_mono_ms;
 
+    struct stream *stream; /* the answer goes on (stream.h) */
     struct http_link link;
 };
 

@@ -117,7 +117,7 @@ void version_list(struct request *r)
 static void on_log_of(struct request *r, const struct db_result *const *results)
 {
     const struct version_head h = version_head(results[0], 0);
-    job_answer_log(r, &h.job_id);
+    job_answer_log(r, &h.job_id, &(struct uuid){0});
 }
 
 void version_logs(struct request *r)

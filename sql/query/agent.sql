@@ -33,7 +33,7 @@ WHERE a.id = coalesce($1::uuid, (
 
 -- name: agent_owner :one
 -- $1 id uuid
-SELECT w.owner_id, a.name
+SELECT w.owner_id, a.name, a.task_id
 FROM agents a
 JOIN workspaces w ON w.id = a.workspace_id
 WHERE a.id = $1::uuid;
@@ -70,6 +70,25 @@ FROM agent_logs
 WHERE agent_id = $1::uuid AND id > $2::bigint AND id < $3::bigint
 ORDER BY id
 LIMIT 10000;
+
+-- name: agent_is_over :one
+-- $1 id uuid
+-- A later build has ended, so that nothing more can come.
+SELECT w.latest_build_id <> a.build_id
+    AND lj.state IN ('succeeded', 'failed', 'canceled')
+FROM agents a
+JOIN workspaces w ON w.id = a.workspace_id
+JOIN builds lb ON lb.id = w.latest_build_id
+JOIN jobs lj ON lj.id = lb.job_id
+WHERE a.id = $1::uuid;
+
+-- name: agent_log_page :many
+-- $1 agent_id uuid, $2 after bigint, $3 most bigint
+SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
+FROM agent_logs
+WHERE agent_id = $1::uuid AND id > $2::bigint
+ORDER BY id
+LIMIT $3::bigint;
 
 -- name: agent_log_tail :many
 -- $1 agent_id uuid, $2 most bigint

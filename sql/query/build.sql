@@ -101,11 +101,26 @@ ORDER BY p.key;
 
 -- name: build_job :one
 -- $1 id uuid
--- Whose build, and which job's log.
-SELECT w.owner_id, b.job_id
+-- Whose build, which job's log, and of which task.
+SELECT w.owner_id, b.job_id, w.task_id
 FROM builds b
 JOIN workspaces w ON w.id = b.workspace_id
 WHERE b.id = $1::uuid;
+
+-- name: job_is_over :one
+-- $1 id uuid
+-- With the outcome of a job its last lines are committed.
+SELECT state IN ('succeeded', 'failed', 'canceled')
+FROM jobs
+WHERE id = $1::uuid;
+
+-- name: build_log_page :many
+-- $1 job_id uuid, $2 after bigint, $3 most bigint
+SELECT id, level, stage, output, created_at
+FROM build_logs
+WHERE job_id = $1::uuid AND id > $2::bigint
+ORDER BY id
+LIMIT $3::bigint;
 
 -- name: build_log_list :many
 -- $1 job_id uuid, $2 after bigint, $3 before bigint
