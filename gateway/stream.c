@@ -205,7 +205,7 @@ void stream_put(struct request *r, const char *event, const char *id, const char
 {
     struct stream *s = r->stream;
     s->has_put = true;
-    if (s->wsi == NULL)
+    if (s->wsi == NULL || s->has_said_end)
         return;
     if (s->sent == s->out.len)
         s->moved_mono_ms = clock_mono_ms();

@@ -24,6 +24,10 @@
 
 /* Frames that leave in one turn. */
 #define FRAMES_MAX 64
+/* What lws calls LWS_WRITE_CLOSE where only it can see. */
+#define WRITE_CLOSE 4
+/* For a client to answer that a WebSocket is closed. */
+#define CLOSE_SECONDS 3
 
 /* ---- beginning ---- */
 
@@ -187,6 +191,18 @@ static int write_frame(struct http *h, struct lws *wsi, const char *data, size_t
     return 0;
 }
 
+/* lws 4.1 would end a connection that it closes before its close frame has left.  So that frame is
+ * ours; the client's ends it, or a little time. */
+static int say_end(struct http *h, struct stream *s)
+{
+    unsigned char *start = h->piece + LWS_PRE;
+    start[0] = (unsigned char)(s->why >> 8);
+    start[1] = (unsigned char)(s->why & 0xff);
+    s->has_said_end = true;
+    lws_set_timeout(s->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_SECONDS);
+    return lws_write(s->wsi, start, 2, (enum lws_write_protocol)WRITE_CLOSE) < 0 ? -1 : 0;
+}
+
 static int write_frames(struct http *h, struct stream *s)
 {
     for (int i = 0; i < FRAMES_MAX && s->sent < s->out.len && !lws_send_pipe_choked(s->wsi); i++) {
@@ -201,8 +217,7 @@ static int write_frames(struct http *h, struct stream *s)
         return -1;
     if (!s->is_ending || s->is_busy || s->sent < s->out.len)
         return 0;
-    lws_close_reason(s->wsi, (enum lws_close_status)s->why, NULL, 0);
-    return -1;
+    return s->has_said_end ? 0 : say_end(h, s);
 }
 
 /* ---- both ---- */

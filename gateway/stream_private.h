@@ -35,6 +35,7 @@ struct stream {
     bool is_woken; /* meanwhile */
     bool has_put;  /* since the last pull */
     bool head_sent, wants_ping, is_ending;
+    bool has_said_end; /* to a WebSocket */
     enum stream_close why;
 };
 
