@@ -15,8 +15,8 @@ struct log_query {
 
 /* Lines that a stream asks for at a time. */
 #define LOG_PAGE_LINES 256
-/* Even when nothing has woken it: of a template's import nobody tells that it goes on. */
-#define LOG_FOLLOW_MS 500
+/* Even when nothing has woken it: while Redis is away nobody tells of changes. */
+#define LOG_FOLLOW_MS 2000
 
 /* False: a 400 in Coder's words has been answered. */
 bool log_query_read(struct request *r, struct log_query *ret_query);

@@ -150,11 +150,8 @@ static void tell_others(struct ingest *in, const struct db_result *logged)
         put_mark(&marks, &k->id, k->watermark);
         *vec_push(&changed) = k->task_id;
     }
-    for (size_t i = 0; i < in->batch.log_marks.n; i++) {
-        const struct log_mark *m = &in->batch.log_marks.v[i];
-        put_mark(&marks, &m->job_id, m->seq);
-        strbuf_add(&changed, m->job_id.b, sizeof(m->job_id.b)); /* for who follows its log */
-    }
+    for (size_t i = 0; i < in->batch.log_marks.n; i++)
+        put_mark(&marks, &in->batch.log_marks.v[i].job_id, in->batch.log_marks.v[i].seq);
     publish(in, "stint:watermark", &marks);
     for (size_t i = 0; logged != NULL && i < db_rows(logged); i++)
         *vec_push(&changed) = db_uuid(logged, i, 0);
