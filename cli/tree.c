@@ -54,9 +54,57 @@ static const struct command template_group = {
     .children = template_commands,
 };
 
+static const struct command *const user_commands[] = {
+    &user_list_command,
+    &user_create_command,
+    &user_roles_command,
+    &user_password_command,
+    &user_suspend_command,
+    &user_activate_command,
+    &user_delete_command,
+    NULL,
+};
+
+static const struct example user_examples[] = {
+    EXAMPLE("Who there is", "stint user list"),
+    {0},
+};
+
+static const struct command user_group = {
+    .name = "user",
+    .alias = "users",
+    .summary = "People, what they may do, and their passwords.",
+    .about = "USER is a username or an id.",
+    .examples = user_examples,
+    .children = user_commands,
+};
+
+static const struct command *const token_commands[] = {
+    &token_create_command,
+    &token_list_command,
+    &token_revoke_command,
+    NULL,
+};
+
+static const struct example token_examples[] = {
+    EXAMPLE("For a pipeline", "stint token create ci"),
+    {0},
+};
+
+static const struct command token_group = {
+    .name = "token",
+    .alias = "tokens",
+    .summary = "Keys for programs.",
+    .examples = token_examples,
+    .children = token_commands,
+};
+
 static const struct command *const commands[] = {
     &task_group,
     &template_group,
+    &user_group,
+    &token_group,
+    &audit_command,
     &login_command,
     &logout_command,
     &whoami_command,
