@@ -62,10 +62,13 @@ PERSONAL = r"\{(user|task|workspace|build|agent|message|key|job)\}"
 # What nobody does to himself, and only an owner to others.
 MANAGED = r"^(DELETE .*/users/\{user\}|PUT .*/users/\{user\}/(roles|status/\w+))$"
 TEMPLATES = r"/(templates|templateversions|files)\b"
+# What a template is made of is for those who make templates.
+SOURCES = r"^GET .*/files/"
+SETTINGS = r"/deployment/config$"
 # A state of Terraform's may have secrets in it: for who may write templates.
 STATES = r"/workspacebuilds/\{build\}/state$"
 # Of tasks and of people; keys are nobody's but the owner's to see.
-AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|users)/"
+AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|provisionerjobs|users)/"
 UNAUDITED = r"/users/\{user\}/keys"
 
 
@@ -78,8 +81,12 @@ def kind_of(method, path, auth):
         return "state"
     if re.search(PERSONAL, path):
         return "personal"
+    if re.search(SOURCES, f"{method} {path}"):
+        return "source"
     if re.search(TEMPLATES, path):
         return "template"
+    if re.search(SETTINGS, path):
+        return "owner"
     return "audit" if path.endswith("/audit") else "common"
 
 
@@ -102,6 +109,7 @@ def expected(role, method, path, auth, own):
         "owner": "forbidden",
         "managed": "forbidden" if own else "hidden",
         "state": "any" if own or role == "auditor" else "hidden",
+        "source": "in" if role == "template-admin" else "hidden",
         "template": "in" if reads or role == "template-admin" else "forbidden",
         "audit": "in" if role == "auditor" else "forbidden",
         "common": "in",
