@@ -7,6 +7,9 @@
  * tells all gateways on the channel stint:revoked ("k<key id>", "u<user id>"), after the commit.
  * A look-up that was on its way when such a word came in is not remembered: it may have read what
  * was before.
+ *
+ * A stream is asked who it is when it begins.  It ends with its key: at such a word, and once a
+ * minute, or when words may have been missed, the database is asked which keys have ended.
  */
 #include "gateway/auth.h"
 
@@ -19,13 +22,15 @@
 #include "core/base/mem.h"
 #include "core/base/vec.h"
 #include "gateway/rate.h"
+#include "gateway/stream.h"
 
 #define GOOD_MS  5000
 #define KEYS_MAX 10000
 #define CHANNEL  "stint:revoked"
 /* last_used_at is as old as this at most, and written together with others'. */
-#define USED_EVERY_MS 60000
-#define USED_BATCH_MS 1000
+#define USED_EVERY_MS    60000
+#define USED_BATCH_MS    1000
+#define STREAMS_CHECK_MS 60000
 
 #define SIGNED_OUT \
     "You are signed out or your session has expired. Please sign in again to continue."
@@ -43,7 +48,7 @@ struct auth {
     uint64_t n_forgotten; /* words heard: look-ups from before are not remembered */
     struct kv *ears;
     VEC(char *) used; /* ids of keys, until the timer */
-    struct timer *timer;
+    struct timer *timer, *check;
 };
 
 static void forget_all(struct auth *a)
@@ -78,6 +83,7 @@ static void forget(struct auth *a, const char *key_id, const struct uuid *user_i
         free(map_remove(&a->keys, &place));
         i = 0; /* removing moves others */
     }
+    stream_revoke(a->gw, key_id, user_id);
 }
 
 static void tell_all(struct auth *a, const char *word)
@@ -102,6 +108,33 @@ void auth_forget_user(struct auth *a, const struct uuid *user_id)
     tell_all(a, word);
 }
 
+static void on_ended(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
+{
+    struct auth *a = arg;
+    (void)n, (void)ctx;
+    for (size_t i = 0; code == ERR_OK && i < db_rows(results[1]); i++)
+        stream_revoke(a->gw, db_text(results[1], i, 0), NULL);
+}
+
+/* Which of the streams' keys have ended?  The others are in use. */
+static void check_streams(void *arg)
+{
+    struct auth *a = arg;
+    struct db_array *used = db_array_new(DB_TEXT), *ids = db_array_new(DB_TEXT);
+    if (stream_add_keys(a->gw, used) == 0) {
+        db_array_free(used), db_array_free(ids);
+        return;
+    }
+    stream_add_keys(a->gw, ids);
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_API_KEY_USED);
+    db_add_array(b, used);
+    db_batch_add(b, SQL_API_KEY_LIST_ENDED);
+    db_add_array(b, ids);
+    db_send(a->gw->db, b, on_ended, a);
+}
+
 static void on_word(void *arg, const char *channel, const char *data, size_t len)
 {
     (void)channel;
@@ -110,6 +143,7 @@ static void on_word(void *arg, const char *channel, const char *data, size_t len
     struct uuid user_id;
     if (data == NULL || len == 0 || len >= sizeof(word)) {
         forget_all(a); /* (re)subscribed: what was said meanwhile is not known */
+        check_streams(a);
         return;
     }
     memcpy(word, data, len);
@@ -195,6 +229,8 @@ struct auth *auth_new(struct gateway *gw)
     struct auth *a = mem_alloc(sizeof(*a));
     a->gw = gw;
     a->timer = timer_new(gw->loop, write_used, a);
+    a->check = timer_new(gw->loop, check_streams, a);
+    timer_start(a->check, STREAMS_CHECK_MS, STREAMS_CHECK_MS);
     a->ears = kv_new(gw->loop, gw->conf.redis_url, NULL, NULL);
     kv_subscribe(a->ears, CHANNEL, on_word, a);
     return a;
@@ -209,6 +245,7 @@ void auth_free(struct auth *a)
     vec_done(&a->used);
     kv_free(a->ears);
     timer_free(a->timer);
+    timer_free(a->check);
     free(a);
 }
 

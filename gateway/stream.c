@@ -278,6 +278,32 @@ void stream_emptied(struct stream *s)
         ask_for_more(s);
 }
 
+void stream_revoke(struct gateway *gw, const char *key_id, const struct uuid *user_id)
+{
+    list_for_safe(it, &gw->streams)
+    {
+        struct stream *s = container_of(it, struct stream, all);
+        const struct principal *who = &s->r->who;
+        bool is_it = key_id != NULL ? strcmp(who->key_id, key_id) == 0 : uuid_eq(&who->id, user_id);
+        if (is_it && s->wsi != NULL)
+            end(s, STREAM_CLOSE_REVOKED);
+    }
+}
+
+size_t stream_add_keys(const struct gateway *gw, struct db_array *ids)
+{
+    size_t n = 0;
+    list_for(it, &gw->streams)
+    {
+        const struct stream *s = container_of(it, struct stream, all);
+        if (s->r->who.key_id[0] == '\0')
+            continue;
+        db_array_text(ids, s->r->who.key_id);
+        n++;
+    }
+    return n;
+}
+
 void stream_drain(struct gateway *gw)
 {
     list_for_safe(it, &gw->streams)

@@ -54,6 +54,11 @@ bool stream_has_room(const struct request *r);
 void stream_put(struct request *r, const char *event, const char *id, const char *data, size_t n);
 /* All is said for now. */
 void stream_wait(struct request *r);
+/* Whose right has ended is told no more: the streams that were opened with this key (NULL: with any
+ * of this user's) end, a WebSocket with 1008. */
+void stream_revoke(struct gateway *gw, const char *key_id, const struct uuid *user_id);
+/* The keys with which streams are open.  How many were added. */
+size_t stream_add_keys(const struct gateway *gw, struct db_array *ids);
 /* All is said for good; in place of stream_wait(). */
 void stream_end(struct request *r);
 

@@ -50,13 +50,23 @@ WITH used AS (
     UPDATE api_keys SET last_used_at = now(),
         expires_at = CASE WHEN login_type <> 'token' AND lifetime_s > 0
             THEN greatest(expires_at, now() + lifetime_s * interval '1 s') ELSE expires_at END
-    WHERE id = ANY ($1::text[]) AND revoked_at IS NULL
+    WHERE id = ANY ($1::text[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         AND (last_used_at IS NULL OR last_used_at < now() - interval '55 s')
     RETURNING user_id
 )
 UPDATE users SET last_seen_at = now()
 WHERE id IN (SELECT user_id FROM used)
     AND (last_seen_at IS NULL OR last_seen_at < now() - interval '55 s');
+
+-- name: api_key_list_ended :many
+-- $1 id text[]
+-- Those of them that are good no more.
+SELECT DISTINCT want.id
+FROM unnest($1::text[]) AS want (id)
+LEFT JOIN api_keys k ON k.id = want.id
+LEFT JOIN users u ON u.id = k.user_id
+WHERE k.id IS NULL OR k.revoked_at IS NOT NULL OR k.expires_at <= now() OR u.deleted_at IS NOT NULL
+    OR u.status <> 'active';
 
 -- name: api_key_revoke :exec
 -- $1 id text
