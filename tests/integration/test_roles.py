@@ -39,18 +39,15 @@ def routes():
             for prefix in PREFIXES[prefixes]:
                 found[method, prefix + pattern] = auth
     for name in ("coder.json", "stint.json"):
-        path = os.path.join(ROOT, "gateway", "openapi", name)
-        if not os.path.exists(path):
+        document = os.path.join(ROOT, "gateway", "openapi", name)
+        if not os.path.exists(document):
             continue
-        with open(path, encoding="utf-8") as f:
+        with open(document, encoding="utf-8") as f:
             document = json.load(f)
-        base = (document.get("servers") or [{}])[0].get("url", "").rstrip("/")
-        for pattern, operations in document["paths"].items():
-            whole = pattern if pattern.startswith("/api/") or (None, pattern) in found else base + pattern
+        for path, operations in document["paths"].items():
             for method in METHODS:
                 if method in operations:
-                    key = (method.upper(), whole if whole != base + pattern or base else pattern)
-                    found.setdefault(key, operations[method]["x-stint-auth"].upper())
+                    found.setdefault((method.upper(), path), operations[method]["x-stint-auth"].upper())
     return found
 
 
