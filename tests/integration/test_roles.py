@@ -59,13 +59,12 @@ PERSONAL = r"\{(user|task|workspace|build|agent|message|key|job)\}"
 # What nobody does to himself, and only an owner to others.
 MANAGED = r"^(DELETE .*/users/\{user\}|PUT .*/users/\{user\}/(roles|status/\w+))$"
 TEMPLATES = r"/(templates|templateversions|files)\b"
-# What a template is made of is for those who make templates.
-SOURCES = r"^GET .*/files/"
-SETTINGS = r"/deployment/config$"
+# An archive may have secrets in it, too: for who may write templates.
+ARCHIVES = r"^GET .*/files/\{file\}$"
 # A state of Terraform's may have secrets in it: for who may write templates.
 STATES = r"/workspacebuilds/\{build\}/state$"
 # Of tasks and of people; keys are nobody's but the owner's to see.
-AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|provisionerjobs|users)/"
+AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|users|provisionerjobs)/"
 UNAUDITED = r"/users/\{user\}/keys"
 
 
@@ -76,14 +75,12 @@ def kind_of(method, path, auth):
         return "managed"
     if re.search(STATES, path):
         return "state"
+    if re.search(ARCHIVES, f"{method} {path}"):
+        return "archive"
     if re.search(PERSONAL, path):
         return "personal"
-    if re.search(SOURCES, f"{method} {path}"):
-        return "source"
     if re.search(TEMPLATES, path):
         return "template"
-    if re.search(SETTINGS, path):
-        return "owner"
     return "audit" if path.endswith("/audit") else "common"
 
 
@@ -106,8 +103,8 @@ def expected(role, method, path, auth, own):
         "owner": "forbidden",
         "managed": "forbidden" if own else "hidden",
         "state": "any" if own or role == "auditor" else "hidden",
-        "source": "in" if role == "template-admin" else "hidden",
         "template": "in" if reads or role == "template-admin" else "forbidden",
+        "archive": "in" if role == "template-admin" else "hidden",
         "audit": "in" if role == "auditor" else "forbidden",
         "common": "in",
     }[kind]
