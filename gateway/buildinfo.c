@@ -30,6 +30,11 @@ void probe_live(struct request *r)
     answer_text(r, 200, PLAIN);
 }
 
+void probe_health(struct request *r)
+{
+    probe_live(r);
+}
+
 void probe_ready(struct request *r)
 {
     const struct gateway *gw = r->gw;

@@ -90,10 +90,6 @@ void region_list(struct request *r)
 /* Only what clients read of it; the settings of the daemons are in their files. */
 void deployment_config_get(struct request *r)
 {
-    if (!rights_may(&r->who, OBJECT_ORGANIZATION, ACTION_UPDATE, NULL)) {
-        answer_forbidden(r);
-        return;
-    }
     struct strbuf *out = &r->out;
     json_open(out, '{');
     json_key(out, "config");
