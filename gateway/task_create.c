@@ -208,8 +208,10 @@ static const char *why_no_name(const char *name)
 {
     if (strlen(name) > TASK_NAME_MAX)
         return "must be <= 32 characters";
-    if (strcmp(name, "new") == 0 || strcmp(name, "create") == 0)
-        return "cannot use \"new\" or \"create\" as a name";
+    if (strcmp(name, "new") == 0)
+        return "cannot use \"new\" as a name";
+    if (strcmp(name, "create") == 0)
+        return "cannot use \"create\" as a name";
     return text_is_name(name) ? NULL : "must be alphanumeric with hyphens";
 }
 
