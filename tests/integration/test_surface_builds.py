@@ -176,3 +176,15 @@ def test_the_list_of_workspaces(cluster, api, task):
         body = api.get("/workspaces", params={"q": q}, expect=400).json()
         assert body["message"] == "Invalid workspace search query."
         assert body["validations"][0]["field"] == q.split(":")[0]
+
+
+def test_the_idle_timeout(cluster, api, task):
+    """Goal: PUT ttl sets it, 0 and null take it away, what is too short or long is refused."""
+    path = f"/workspaces/{task['workspace_id']}"
+    for said, shown in ((3600000, 3600000), (0, None), (60000, 60000), (None, None)):
+        api.request("PUT", path + "/ttl", json={"ttl_ms": said}, expect=204)
+        assert api.get(path, expect=200).json()["ttl_ms"] == shown
+    for bad in (1, 59999, -1, 10**12, "1h", 1.5):
+        message_of(api.request("PUT", path + "/ttl", json={"ttl_ms": bad}, expect=400))
+    cluster.api("bob").request("PUT", path + "/ttl", json={"ttl_ms": 0}, expect=404)
+    api.request("PUT", f"/workspaces/{task['id']}/ttl", json={"ttl_ms": 0}, expect=404)
