@@ -224,18 +224,21 @@ static void bad_parameters_are_refused_with_their_line(void **state)
         {"- {name: a, type: number, required: false}", "is not a number"                          },
     };
     static const struct bad_row checks[] = {
-        {"  type: bool\n  validation: {regex: a}",                "only a string"                         },
-        {"  validation: {min: 1}",                                "only a number"                         },
-        {"  type: number\n  validation: {min: 2, max: 1}",        "larger"                                },
-        {"  type: number\n  validation: {min: x}",                "validation.min"                        },
-        {"  validation:\n    regex: \"(\"",                       "line 5: parameters[0].validation.regex"},
-        {"  options: [{name: Y, value: y}]\n  default: x",        "one of options: [y]"                   },
-        {"  options: [{name: Y, value: y}]\n  type: bool",        "options[0]: a: boolean value"          },
-        {"  options: [{name: Y, value: y}, {name: Z, value: y}]", "same value"                            },
-        {"  options: [{name: Y}]",                                "value"                                 },
+        {"  type: bool\n  validation: {regex: a}",         "only a string"                    },
+        {"  validation: {min: 1}",                         "only a number"                    },
+        {"  type: number\n  validation: {min: 2, max: 1}", "larger"                           },
+        {"  type: number\n  validation: {min: x}",         "validation.min"                   },
+        {"  validation:\n    regex: \"(\"",                "line 5: parameters[0].validation."},
+    };
+    static const struct bad_row options[] = {
+        {"  - {name: Y, value: y}\n  default: x",            "one of options: [y]"         },
+        {"  - {name: Y, value: y}\n  type: bool",            "options[0]: a: boolean value"},
+        {"  - {name: Y, value: y}\n  - {name: Z, value: y}", "same value"                  },
+        {"  - {name: Y}",                                    "value"                       },
     };
     refused("parameters:", rows, COUNT(rows));
     refused("parameters:\n- name: a", checks, COUNT(checks));
+    refused("parameters:\n- name: a\n  options:", options, COUNT(options));
 }
 
 static void bad_presets_are_refused_with_their_line(void **state)
@@ -247,9 +250,9 @@ static void bad_presets_are_refused_with_their_line(void **state)
         {"- {name: \"\"}",                                         "1-128 bytes"           },
     };
     static const struct bad_row values[] = {
-        {"    - {name: x, value: y}",                                  "no parameter \"x\""                                },
-        {"    - {name: p, value: y}",                                  "line 7: presets[0].parameters[0]: p: boolean value"},
-        {"    - {name: p, value: true}\n    - {name: p, value: true}", "twice"                                             },
+        {"    - {name: x, value: y}",                              "no parameter \"x\""      },
+        {"    - {name: p, value: y}",                              "line 7: presets[0].param"},
+        {"  - {name: p, value: true}\n  - {name: p, value: true}", "twice"                   },
     };
     static const char parameter[] = "parameters:\n- {name: p, type: bool}\npresets:";
     static const char preset[] =
