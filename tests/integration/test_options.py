@@ -2,9 +2,11 @@
 """Options of tasks: parameters and presets, priority, earliest start, time limit, idle timeout, labels."""
 
 import datetime
+import os
 import uuid
 
 from lib import bus, templates
+from lib.api import pack
 from lib.talk import touch
 from lib.wait import Stopwatch, stays, wait_until
 
@@ -187,6 +189,15 @@ def test_the_import_stores_what_the_template_says(cluster, api):
     assert [o["value"] for o in rows[0][5]] == ["small", "large"]
     assert rows[1][8:] == (1, 100)
     assert rows[3][6:8] == ("^[a-z/]+$", "a branch, please")
+
+
+def test_templates_that_ship_take_a_model(cluster, api):
+    directory = os.path.join(os.path.dirname(__file__), "..", "..", "deploy", "templates")
+    for name in ("claude-code", "codex", "goose", "aider"):
+        version = api.import_version(pack(os.path.join(directory, name)))
+        assert version["job"]["status"] == "succeeded", version
+        assert cluster.sql("SELECT name, mutable, default_value FROM template_version_parameters "
+                           "WHERE template_version_id = %s", version["id"]) == [("model", True, "")]
 
 
 def test_higher_priority_starts_first_and_may_be_changed(clusters):
