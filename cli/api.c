@@ -8,6 +8,11 @@
 
 #include "cli/table.h"
 #include "core/base/text.h"
+#include "core/base/uuid.h"
+
+/* Of a request that may be sent again. */
+#define TRIES    4
+#define PAUSE_MS 500
 
 void api_add_escaped(struct strbuf *url, const char *text)
 {
@@ -180,9 +185,9 @@ static enum err exchange(
 }
 
 static enum err call(struct cli *cli, const char *method, const char *path, const json_t *body,
-    const char *token, json_t **ret)
+    const char *token, const char *key, json_t **ret)
 {
-    struct http_request request = {.method = method, .token = token};
+    struct http_request request = {.method = method, .token = token, .idempotency_key = key};
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (text != NULL) {
         request.body = text;
@@ -200,14 +205,30 @@ enum err api_call(
     struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
 {
     enum err e = api_check_login(cli);
-    return e == ERR_OK ? call(cli, method, path, body, cli->token, ret) : e;
+    return e == ERR_OK ? call(cli, method, path, body, cli->token, NULL, ret) : e;
+}
+
+enum err api_post_once(struct cli *cli, const char *path, const json_t *body, json_t **ret)
+{
+    struct uuid id = uuid_random();
+    const struct uuid_str key = uuid_format(&id);
+    enum err e = api_check_login(cli);
+    for (int i = 1; e == ERR_OK; i++) {
+        e = call(cli, "POST", path, body, cli->token, key.s, ret);
+        if ((e != ERR_UNAVAILABLE && e != ERR_TIMEOUT) || i == TRIES)
+            return e;
+        cli_forgive(cli);
+        cli->wait_ms(cli, i * PAUSE_MS);
+        e = ERR_OK;
+    }
+    return e;
 }
 
 enum err api_call_anonymous(
     struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
 {
     enum err e = check_url(cli);
-    return e == ERR_OK ? call(cli, method, path, body, NULL, ret) : e;
+    return e == ERR_OK ? call(cli, method, path, body, NULL, NULL, ret) : e;
 }
 
 enum err api_upload(

@@ -23,6 +23,10 @@ DEFINE_SCOPED(json_t, json_unref)
  * without a body gives JSON null. */
 enum err must_check api_call(
     struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret);
+/* POST to one of Stint's own routes, again under the same Idempotency-Key while no answer comes: it
+ * is done once. */
+enum err must_check api_post_once(
+    struct cli *cli, const char *path, const json_t *body, json_t **ret);
 /* The same without a token, for what is asked before there is one. */
 enum err must_check api_call_anonymous(
     struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret);

@@ -273,6 +273,14 @@ const char *call_text(const struct call *call, const char *name)
     return NULL;
 }
 
+const char *call_text_at(const struct call *call, const char *name, size_t i)
+{
+    for (size_t k = 0; k < call->n_given; k++)
+        if (strcmp(call->given[k].flag->name, name) == 0 && i-- == 0)
+            return call->given[k].value;
+    return NULL;
+}
+
 bool call_has(const struct call *call, const char *name)
 {
     return call_text(call, name) != NULL;

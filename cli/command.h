@@ -60,7 +60,7 @@ struct command {
     const struct command *const *children; /* NULL ends them; NULL: not a group */
 };
 
-#define CALL_FLAGS_MAX 32
+#define CALL_FLAGS_MAX 96
 #define CALL_ARGS_MAX  256
 #define CALL_DEPTH_MAX 4
 
@@ -88,6 +88,8 @@ int command_main(struct cli *cli, const struct command *root, int argc, char **a
 
 /* The last value given, NULL if none ("" for a switch that was given). */
 const char *call_text(const struct call *call, const char *flag);
+/* The i-th value given; NULL: there are not so many. */
+const char *call_text_at(const struct call *call, const char *flag, size_t i);
 bool call_has(const struct call *call, const char *flag);
 bool call_wants_json(const struct call *call);
 

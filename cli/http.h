@@ -20,7 +20,8 @@ struct http_request {
     const char *body_type;
     const void *body; /* NULL: none */
     size_t body_bytes;
-    const char *last_event_id; /* of a stream, to go on behind it; NULL or "": from its begin */
+    const char *idempotency_key; /* NULL: none */
+    const char *last_event_id;   /* of a stream, to go on behind it; NULL or "": from its begin */
 };
 
 /* Where a stream's bytes go. */

@@ -60,6 +60,8 @@ static struct curl_slist *make_headers(const struct http_request *rq, bool is_st
         list = add_header(list, "Coder-Session-Token", rq->token);
     if (rq->body != NULL)
         list = add_header(list, "Content-Type", rq->body_type);
+    if (rq->idempotency_key != NULL)
+        list = add_header(list, "Idempotency-Key", rq->idempotency_key);
     if (is_stream && rq->last_event_id != NULL && rq->last_event_id[0] != '\0')
         list = add_header(list, "Last-Event-ID", rq->last_event_id);
     return list;

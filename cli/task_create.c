@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/task.h"
+#include "cli/task_options.h"
 #include "cli/task_watch.h"
 #include "cli/template.h"
 
@@ -88,9 +89,12 @@ static enum err check_names(struct cli *cli, const struct call *call)
     return ERR_OK;
 }
 
-static json_t *make_body(const struct call *call, const char *version_id, const char *prompt)
+static json_t *make_body(const struct call *call, const json_t *template, const char *prompt)
 {
-    json_t *body = json_pack("{s:s, s:s}", "template_version_id", version_id, "input", prompt);
+    bool own = task_options_given(call);
+    const char *key = own ? "template" : "template_version_id";
+    const char *value = table_string(template, own ? "id" : "active_version_id");
+    json_t *body = json_pack("{s:s, s:s}", key, value, "input", prompt);
     if (call_has(call, "name"))
         json_object_set_new(body, "name", json_string(call_text(call, "name")));
     if (call_has(call, "display-name"))
@@ -111,19 +115,35 @@ static enum err post(
     return e;
 }
 
+/* Sent again under one key when no answer came, so that it is made once. */
+static enum err post_own(struct cli *cli, const struct call *call, json_t *body, json_t **ret_task)
+{
+    if (call_has(call, "owner"))
+        json_object_set_new(body, "owner", json_string(call_text(call, "owner")));
+    enum err e = api_post_once(cli, "/api/stint/v1/tasks", body, ret_task);
+    if (e == ERR_NOT_FOUND && strstr(cli->problem.s, "Route") != NULL)
+        cli_hint(cli, "this gateway takes no options of a task; leave them out");
+    return e;
+}
+
 static enum err create(struct cli *cli, const struct call *call, json_t **ret_task)
 {
     scoped_free char *prompt = NULL;
-    scoped_free char *version_id = NULL;
+    scoped(json_unrefp) json_t *template = NULL;
+    scoped(json_unrefp) json_t *options = json_object();
     enum err e = check_names(cli, call);
+    if (e == ERR_OK)
+        e = task_options_read(cli, call, options);
     if (e == ERR_OK)
         e = task_read_input(cli, call, 0, &prompt);
     if (e == ERR_OK)
-        e = template_find_version(cli, template_wanted(call), &version_id);
+        e = template_find_for_task(cli, template_wanted(call), &template);
     if (e != ERR_OK)
         return e;
-    scoped(json_unrefp) json_t *body = make_body(call, version_id, prompt);
-    return post(cli, call, body, ret_task);
+    scoped(json_unrefp) json_t *body = make_body(call, template, prompt);
+    json_object_update(body, options);
+    return task_options_given(call) ? post_own(cli, call, body, ret_task)
+                                    : post(cli, call, body, ret_task);
 }
 
 /* ---- what is printed ---- */
@@ -172,6 +192,7 @@ static const struct flag flags[] = {
     FLAG(0, "owner", "USER", "Create it for somebody else; \"me\" when left out."),
     FLAG(0, "file", "FILE", "Read the prompt from a file."),
     SWITCH(0, "stdin", "Read the prompt from standard input (as does the prompt \"-\")."),
+    TASK_OPTION_FLAGS,
     SWITCH('q', "quiet", "Print the task's id and nothing else."),
     SWITCH('w', "watch", "Follow status and output until the task rests, see `stint task watch`."),
     SWITCH(0, "wait", "The same without the output."),
@@ -183,6 +204,8 @@ static const struct example examples[] = {
         "stint task create --template shell --watch 'uname -a; date'"),
     EXAMPLE(
         "The prompt from a file", "stint task create -t shell --name nightly --file nightly.sh"),
+    EXAMPLE("Tonight, when nobody else is in a hurry",
+        "stint task create --start-after 8h --priority -10 --label team=web 'make bench'"),
     EXAMPLE("In a script", "id=$(git diff | stint task create -t review --stdin -q)"),
     {0},
 };

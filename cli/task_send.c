@@ -29,7 +29,7 @@ struct send {
     json_t *message; /* NULL: --direct */
     const char *content;
     struct progress progress;
-    bool is_first_look;
+    bool is_looking;  /* there is no stream */
     bool was_pausing; /* when it was queued: then the pause is waited for, and undone */
     /* For --watch: what was there before the message's answer. */
     struct task_log seen;
@@ -147,10 +147,21 @@ static void keep_message(struct send *s, json_t *take_message)
     s->message = take_message;
 }
 
+static enum err refresh_message(struct send *s, const json_t *task)
+{
+    json_t *message = NULL;
+    enum err e = message_refresh(s->cli, task, s->message, &message);
+    if (e == ERR_OK)
+        keep_message(s, message);
+    return e;
+}
+
+/* A stream tells what becomes of a message from its begin on; what was before that is asked for. */
 static enum err on_task(void *arg, const json_t *task, bool *ret_done)
 {
-    (void)task; /* s->task is it */
-    return check_state(arg, ret_done);
+    struct send *s = arg;
+    enum err e = s->is_looking ? ERR_OK : refresh_message(s, task);
+    return e == ERR_OK ? check_state(s, ret_done) : e;
 }
 
 static enum err on_queued(void *arg, const json_t *message, bool *ret_done)
@@ -165,16 +176,10 @@ static enum err on_queued(void *arg, const json_t *message, bool *ret_done)
 static enum err on_look(void *arg, const json_t *task, bool *ret_done)
 {
     struct send *s = arg;
-    json_t *message = NULL;
+    bool is_first = !s->is_looking; /* what it is now has just been told */
     (void)ret_done;
-    if (s->is_first_look) { /* what it is now has just been told */
-        s->is_first_look = false;
-        return ERR_OK;
-    }
-    enum err e = message_refresh(s->cli, task, s->message, &message);
-    if (e == ERR_OK)
-        keep_message(s, message);
-    return e;
+    s->is_looking = true;
+    return is_first ? ERR_OK : refresh_message(s, task);
 }
 
 static bool on_tick(void *arg)
@@ -203,7 +208,6 @@ static enum err wait_delivered(struct send *s)
     enum err e = check_state(s, &is_delivered);
     if (e != ERR_OK || is_delivered)
         return e;
-    s->is_first_look = true;
     progress_begin(&s->progress, s->cli);
     e = task_follow(s->cli, &s->task, &follower);
     if (e == ERR_NOT_FOUND)

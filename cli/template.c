@@ -76,21 +76,20 @@ static enum err none_fits(struct cli *cli, const json_t *rows, const char *name)
     return cli->code;
 }
 
-enum err template_find_version(struct cli *cli, const char *name, char **ret_version_id)
+enum err template_find_for_task(struct cli *cli, const char *name, json_t **ret_template)
 {
     scoped(json_unrefp) json_t *rows = NULL;
     enum err e = fetch(cli, true, &rows);
     if (e != ERR_OK)
         return e;
-    const json_t *found =
-        name == NULL && json_array_size(rows) == 1 ? json_array_get(rows, 0) : NULL;
+    json_t *found = name == NULL && json_array_size(rows) == 1 ? json_array_get(rows, 0) : NULL;
     size_t i;
     json_t *row;
     json_array_foreach(rows, i,
         row) if (name != NULL && strcasecmp(table_string(row, "name"), name) == 0) found = row;
     if (found == NULL)
         return none_fits(cli, rows, name);
-    *ret_version_id = mem_strdup(table_string(found, "active_version_id"));
+    *ret_template = json_incref(found);
     return ERR_OK;
 }
 

@@ -9,7 +9,8 @@
 
 /* The template called `name`, or with that id.  ERR_NOT_FOUND suggests a near name. */
 enum err must_check template_find(struct cli *cli, const char *name, json_t **ret_template);
-/* The active version of the template called `name`; NULL: of the only one there is. */
-enum err must_check template_find_version(struct cli *cli, const char *name, char **ret_version_id);
+/* The template called `name` that tasks start from; NULL: the only one there is. */
+enum err must_check template_find_for_task(
+    struct cli *cli, const char *name, json_t **ret_template);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "cli/api.h"
 #include "cli/command.h"
+#include "cli/events.h"
 #include "cli/pack.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -28,6 +29,7 @@ struct push {
     char *file_id;
     char *template_id; /* NULL: there is none yet */
     json_t *version;
+    struct progress progress;
 };
 
 static void push_done(struct push *p)
@@ -152,8 +154,23 @@ struct import_log {
     bool missing; /* this gateway has no such log */
 };
 
+static void show_line(struct push *p, const json_t *row)
+{
+    struct strbuf line;
+    strbuf_init(&line);
+    text_add_sanitized(&line, table_string(row, "output"));
+    progress_clear(&p->progress);
+    cli_say(p->cli, "  %s", line.s);
+    strbuf_done(&line);
+}
+
+static void say_progress(struct push *p)
+{
+    progress_step(&p->progress, "Import: %s", table_string(p->version, "job.status"));
+}
+
 /* Lines are a kindness: a gateway that cannot show them does not stop the push. */
-static void show_lines(struct push *p, struct import_log *log, struct progress *progress)
+static void show_lines(struct push *p, struct import_log *log)
 {
     struct strbuf path;
     scoped(json_unrefp) json_t *rows = NULL;
@@ -173,12 +190,7 @@ static void show_lines(struct push *p, struct import_log *log, struct progress *
         if (id <= log->last_id)
             continue;
         log->last_id = id;
-        struct strbuf line;
-        strbuf_init(&line);
-        text_add_sanitized(&line, table_string(row, "output"));
-        progress_clear(progress);
-        cli_say(p->cli, "  %s", line.s);
-        strbuf_done(&line);
+        show_line(p, row);
     }
 }
 
@@ -217,22 +229,66 @@ static bool import_is_over(const struct push *p)
            strcmp(status, "canceled") == 0;
 }
 
-static enum err wait_for_import(struct push *p)
+static enum err wait_by_looking(struct push *p, struct import_log *log)
 {
-    struct progress progress;
     struct pace pace = {0};
-    struct import_log log = {0};
     enum err e = ERR_OK;
-    progress_begin(&progress, p->cli);
     while (e == ERR_OK && !import_is_over(p)) {
-        show_lines(p, &log, &progress);
-        progress_step(&progress, "Import: %s", table_string(p->version, "job.status"));
+        show_lines(p, log);
+        say_progress(p);
         pace_wait(&pace, p->cli);
         e = refresh_version(p);
     }
     if (e == ERR_OK)
-        show_lines(p, &log, &progress);
-    progress_clear(&progress);
+        show_lines(p, log);
+    return e;
+}
+
+/* ---- by stream ---- */
+
+static enum err on_event(void *arg, const char *name, const json_t *data, bool *ret_done)
+{
+    struct push *p = arg;
+    if (strcmp(name, "log") == 0)
+        show_line(p, data);
+    *ret_done = strcmp(name, "done") == 0;
+    return ERR_OK;
+}
+
+static enum err on_tick(void *arg, bool *ret_done)
+{
+    (void)ret_done;
+    say_progress(arg);
+    return ERR_OK;
+}
+
+static void on_say(void *arg)
+{
+    struct push *p = arg;
+    progress_clear(&p->progress);
+}
+
+static enum err wait_by_stream(struct push *p, bool *ret_exists)
+{
+    struct strbuf path;
+    const struct events events = {
+        .on_event = on_event, .on_tick = on_tick, .on_say = on_say, .arg = p};
+    strbuf_init(&path);
+    strbuf_addf(&path, "/api/v2/templateversions/%s/logs?follow", table_string(p->version, "id"));
+    enum err e = events_follow(p->cli, path.s, &events, ret_exists);
+    strbuf_done(&path);
+    return e == ERR_OK && *ret_exists ? refresh_version(p) : e;
+}
+
+static enum err wait_for_import(struct push *p)
+{
+    struct import_log log = {0};
+    bool exists;
+    progress_begin(&p->progress, p->cli);
+    enum err e = wait_by_stream(p, &exists);
+    if (e == ERR_OK && !exists)
+        e = wait_by_looking(p, &log);
+    progress_clear(&p->progress);
     return e == ERR_OK ? import_outcome(p) : e;
 }
 

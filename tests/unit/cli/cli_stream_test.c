@@ -229,6 +229,8 @@ static void test_send_is_told_of_the_delivery(void **state)
         EVENT("1", "task", JSON("active", "null")) QUEUED("1", "m1", "queued") SYNCED("1")
             QUEUED("2", "m0", "refused") QUEUED("3", "m1", "delivered"),
         ERR_OK);
+    fake_answer(f, "GET /api/stint/v1/tasks/" ID "/messages/m1", 200,
+        "{\"id\":\"m1\",\"state\":\"queued\",\"position\":1}");
     assert_int_equal(RUN(f, "task", "send", "fix", "go on"), 0);
     assert_string_equal(f->out, "The message has been sent to fix.\n");
 }
