@@ -99,8 +99,7 @@ static void print_lines(struct agent_log *l, const json_t *lines)
         if (l->all != NULL) {
             json_array_append(l->all, line);
         } else if (l->as_json) {
-            json_dumpf(line, l->cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
-            fputc('\n', l->cli->out);
+            table_print_json_line(l->cli, line);
         } else {
             print_line(l->cli, line);
         }

@@ -318,6 +318,21 @@ void table_print(struct cli *cli, const struct column *columns, const json_t *ro
     grid_done(&g);
 }
 
+void table_print_rows(struct cli *cli, const struct column *columns, const json_t *rows)
+{
+    struct grid g = {0};
+    grid_fill(&g, columns, rows);
+    for (size_t r = 0; r < g.n_rows; r++)
+        print_row(cli, &g, columns, g.cells + r * g.n_columns);
+    grid_done(&g);
+}
+
+void table_print_json_line(struct cli *cli, const json_t *value)
+{
+    json_dumpf(value, cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    fputc('\n', cli->out);
+}
+
 void table_print_json(struct cli *cli, const json_t *value)
 {
     json_dumpf(value, cli->out, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);

@@ -38,6 +38,9 @@ enum err must_check table_pick(
 /* One heading and one line for each object of the array `rows`. */
 void table_print(struct cli *cli, const struct column *columns, const json_t *rows);
 
+/* Without the heading. */
+void table_print_rows(struct cli *cli, const struct column *columns, const json_t *rows);
+
 /* The value of one cell as clean text. */
 void table_add_cell(struct strbuf *out, const struct column *column, const json_t *row);
 /* The member at "a.b"; NULL when there is none. */
@@ -53,5 +56,7 @@ void table_add_duration(struct strbuf *out, int64_t seconds);
 
 /* Pretty JSON and a line end. */
 void table_print_json(struct cli *cli, const json_t *value);
+/* All of it on one line. */
+void table_print_json_line(struct cli *cli, const json_t *value);
 
 #endif

@@ -102,12 +102,6 @@ static void draw_if_due(struct watch *w)
 
 /* ---- a line for each change ---- */
 
-static void print_json_line(struct watch *w, const json_t *value)
-{
-    json_dumpf(value, w->cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    fputc('\n', w->cli->out);
-}
-
 static void print_line(struct watch *w, const json_t *task, const char *instead)
 {
     char clock[16];
@@ -132,9 +126,9 @@ static void say_change(struct watch *w, const json_t *task, bool is_deleted)
     } else if (w->as_json && is_deleted) {
         scoped(json_unrefp) json_t *gone =
             json_pack("{s:O*, s:b}", "id", json_object_get(task, "id"), "deleted", 1);
-        print_json_line(w, gone);
+        table_print_json_line(w->cli, gone);
     } else if (w->as_json) {
-        print_json_line(w, task);
+        table_print_json_line(w->cli, task);
     } else if (!w->cli->out_is_terminal) {
         print_line(w, task, is_deleted ? "deleted" : NULL);
     }

@@ -72,8 +72,7 @@ static void print_lines(struct task_log *log, const json_t *lines, bool as_json)
     }
     json_array_foreach(lines, i, line)
     {
-        json_dumpf(line, log->cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        fputc('\n', log->cli->out);
+        table_print_json_line(log->cli, line);
     }
     fflush(log->cli->out);
 }

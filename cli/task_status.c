@@ -13,6 +13,7 @@
 #include "cli/message.h"
 #include "cli/table.h"
 #include "cli/task.h"
+#include "cli/task_follow.h"
 #include "core/base/clock.h"
 #include "core/base/text.h"
 
@@ -191,6 +192,53 @@ static void print(struct cli *cli, const struct column *columns, json_t *task, c
     say_waiting(cli, waiting);
 }
 
+/* ---- --watch ---- */
+
+struct watch {
+    struct cli *cli;
+    const struct column *columns; /* NULL: JSON */
+    json_t *last;
+    enum task_rest rest;
+};
+
+static enum err on_task(void *arg, const json_t *task, bool *ret_done)
+{
+    struct watch *w = arg;
+    scoped(json_unrefp) json_t *rows = json_pack("[o]", json_deep_copy(task));
+    w->rest = task_resting(task);
+    *ret_done = w->rest != TASK_BUSY;
+    if (w->last != NULL && json_equal(w->last, task))
+        return ERR_OK;
+    if (w->columns == NULL)
+        table_print_json_line(w->cli, task);
+    else if (w->last == NULL)
+        table_print(w->cli, w->columns, rows);
+    else
+        table_print_rows(w->cli, w->columns, rows);
+    fflush(w->cli->out);
+    json_decref(w->last);
+    w->last = json_incref(json_array_get(rows, 0));
+    return ERR_OK;
+}
+
+static enum err watch(struct cli *cli, json_t **task, const struct column *columns)
+{
+    struct watch w = {.cli = cli, .columns = columns};
+    const struct task_follower follower = {.on_task = on_task, .arg = &w};
+    enum err e = task_follow(cli, task, &follower);
+    json_decref(w.last);
+    if (e == ERR_NOT_FOUND) {
+        cli_forgive(cli);
+        cli_say(cli, "%s was deleted.", task_name(*task));
+        w.rest = TASK_DELETED;
+        e = ERR_OK;
+    }
+    cli->exit_status = task_rest_exit_status(w.rest);
+    return e;
+}
+
+/* ---- once ---- */
+
 static enum err run(struct cli *cli, const struct call *call)
 {
     struct column columns[COLUMNS_MAX + 1];
@@ -202,6 +250,8 @@ static enum err run(struct cli *cli, const struct call *call)
         e = task_find(cli, call->args[0], &task);
     if (e != ERR_OK)
         return e;
+    if (call_has(call, "watch"))
+        return watch(cli, &task, call_wants_json(call) ? NULL : columns);
     if (names != NULL && !call_wants_json(call)) {
         scoped(json_unrefp) json_t *rows = json_pack("[O]", task);
         table_print(cli, columns, rows);
@@ -215,6 +265,11 @@ static enum err run(struct cli *cli, const struct call *call)
         print(cli, columns, task, agent, waiting);
     return ERR_OK;
 }
+
+static const struct flag flags[] = {
+    SWITCH('w', "watch", "Stay, and show a line for each change, until the task rests."),
+    {0},
+};
 
 static const struct example examples[] = {
     EXAMPLE("How it stands", "stint task status fix-login-3fa2"),
@@ -234,7 +289,9 @@ const struct command task_status_command = {
     .traits = COMMAND_PRINTS_DATA | COMMAND_LISTS,
     .about = "Below the line: the agent in the workspace, its apps and metadata, when the task "
              "pauses by itself, and the messages that wait. With -c the line alone; with --json "
-             "they are the members \"agent\" and \"queued_messages\".",
+             "they are the members \"agent\" and \"queued_messages\". With --watch the exit status "
+             "says how it ended, as that of `stint task watch`.",
+    .flags = flags,
     .examples = examples,
     .run = run,
 };
