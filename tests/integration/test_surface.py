@@ -172,3 +172,65 @@ def test_provisioner_daemons(worked, api):
     assert [w["id"] for w in api.get(path, expect=200).json()] == [worker["id"]]
     shown = {w["id"]: w["status"] for w in api.get(path, params={"offline": "true"}).json()}
     assert shown == {worker["id"]: "idle", gone: "offline"}
+
+
+STRANGE = ["%ff", "%00", "a%00b", "%c0%af", "..%2f", "%22", "'", "%F0%9F%98%80", "x" * 900, "%0a", "a" * 70000]
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=[s[:12] for s in STRANGE])
+def test_strange_words_are_answered(cluster, api, strange):
+    """Goal: whatever stands where a word or a value is expected gets a 4xx, or finds nothing."""
+    version, template = cluster.shell.version_id, cluster.shell.id
+    paths = [f"/users/me/workspace/{strange}", f"/users/{strange}/workspace/x",
+             f"/users/me/workspace/x/builds/{strange}", f"/organizations/default/templates/{strange}",
+             f"/organizations/default/templates/shell/versions/{strange}",
+             f"/templates/{template}/versions/{strange}", f"/organizations/{strange}",
+             f"/users/me/organizations/{strange}", f"/templateversions/{version}/{strange}",
+             f"/organizations/default/provisionerjobs/{strange}", f"/files/{strange}"]
+    lists = ["/templates?q=", "/templates?q=name:", "/workspaces?q=", "/workspaces?q=owner:",
+             "/workspaces?q=status:", "/workspaces?limit=", "/tasks?q=", "/tasks?q=status:",
+             f"/templates/{template}/versions?after_id=", f"/templates/{template}/versions?include_archived=",
+             "/organizations/default/provisionerjobs?tags=", "/organizations/default/provisionerjobs?status=",
+             "/organizations/default/provisionerjobs?ids=", "/organizations/default/provisionerjobs?initiator=",
+             "/organizations/default/provisionerdaemons?status=", "/organizations/default/provisionerdaemons?ids="]
+    for path in paths + [query + strange for query in lists]:
+        answer = api.get(path)
+        assert answer.status_code < 500, (path[:80], answer.status_code, answer.text[:300])
+        if path in paths:
+            assert answer.status_code >= 400 or strange == "..%2f", (path[:80], answer.status_code)
+
+
+VALUES = [None, True, 0, -1, 1e308, 2**63, "", "\0", "x" * 40000, "\ud83d\ude00", [], [None], {}, {"": {}},
+          [[]] * 50, NIL_UUID]
+BODIES = {
+    ("POST", "/authcheck"): ["checks"],
+    ("POST", "/organizations/default/templates"): ["name", "template_version_id", "default_ttl_ms", "icon"],
+    ("POST", "/organizations/default/templateversions"): [
+        "name", "message", "file_id", "template_id", "provisioner", "storage_method", "tags",
+        "user_variable_values"],
+    ("PATCH", "/templates/{template}"): ["name", "display_name", "activity_bump_ms", "deprecation_message"],
+    ("PATCH", "/templates/{template}/versions"): ["id"],
+    ("POST", "/templates/{template}/versions/archive"): ["all"],
+    ("PATCH", "/templateversions/{version}"): ["name", "message"],
+    ("POST", "/workspaces/{workspace}/builds"): [
+        "transition", "reason", "template_version_id", "rich_parameter_values", "orphan"],
+    ("PUT", "/workspaces/{workspace}/ttl"): ["ttl_ms"],
+}
+
+
+@pytest.mark.parametrize("route", BODIES, ids=lambda r: " ".join(r) if isinstance(r, tuple) else r)
+def test_strange_bodies_are_answered(cluster, route):
+    """Goal: whatever a member of a body is, and whatever stands for a body, is a 4xx or is done."""
+    api = cluster.api()
+    template = api.push_template(f"strange-{abs(hash(route)) % 10**8}", templates.shell(description=str(route)))
+    task = api.create(template, "sleep 1")
+    method, path = route
+    path = path.format(template=template.id, version=template.version_id, workspace=task["workspace_id"])
+    for body in (b"", b"null", b"[]", b"7", b'"x"', b"{", b'{"a":1', b"\xff\xfe", b'{"a":' * 3000,
+                 b"[" * 30000, b'{"a":1}{"b":2}', b'{"a":"\xff"}'):
+        answer = api.request(method, path, data=body, headers={"Content-Type": "application/json"})
+        assert 400 <= answer.status_code < 500, (body[:40], answer.status_code, answer.text[:200])
+    for member in BODIES[route]:
+        for value in VALUES:
+            answer = api.request(method, path, json={member: value})
+            assert answer.status_code < 500, (member, repr(value)[:60], answer.status_code, answer.text[:200])
