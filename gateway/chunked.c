@@ -5,6 +5,7 @@
 #include "gateway/chunked.h"
 
 #define SIZE_DIGITS_MAX 8
+#define BESIDE_MAX      8192
 
 static int hex_value(char c)
 {
@@ -14,11 +15,9 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static enum chunked_state after_size(const struct chunked *c)
+static enum chunked_state expect(char byte, char wanted, enum chunked_state then)
 {
-    if (c->digits == 0)
-        return CHUNKED_BAD;
-    return c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER;
+    return byte == wanted ? then : CHUNKED_BAD;
 }
 
 static enum chunked_state size_byte(struct chunked *c, char byte)
@@ -28,9 +27,18 @@ static enum chunked_state size_byte(struct chunked *c, char byte)
         c->left = c->left * 16 + (size_t)value;
         return ++c->digits > SIZE_DIGITS_MAX ? CHUNKED_BAD : CHUNKED_SIZE;
     }
-    if (byte == '\n')
-        return after_size(c);
-    return byte == '\r' || byte == ';' || byte == ' ' ? CHUNKED_EXTENSION : CHUNKED_BAD;
+    if (c->digits == 0)
+        return CHUNKED_BAD;
+    return byte == ';' ? CHUNKED_EXTENSION : expect(byte, '\r', CHUNKED_SIZE_LF);
+}
+
+/* A byte of a line that nobody reads: no end of line but CR LF, and not without end. */
+static enum chunked_state beside(
+    struct chunked *c, char byte, enum chunked_state here, enum chunked_state at_cr)
+{
+    if (byte == '\r')
+        return at_cr;
+    return byte == '\n' || byte == '\0' || ++c->n_beside > BESIDE_MAX ? CHUNKED_BAD : here;
 }
 
 /* One byte that is not data. */
@@ -40,14 +48,22 @@ static enum chunked_state step(struct chunked *c, char byte)
     case CHUNKED_SIZE:
         return size_byte(c, byte);
     case CHUNKED_EXTENSION:
-        return byte == '\n' ? after_size(c) : CHUNKED_EXTENSION;
-    case CHUNKED_DATA_END:
+        return beside(c, byte, CHUNKED_EXTENSION, CHUNKED_SIZE_LF);
+    case CHUNKED_SIZE_LF:
+        return expect(byte, '\n', c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER);
+    case CHUNKED_DATA_CR:
+        return expect(byte, '\r', CHUNKED_DATA_LF);
+    case CHUNKED_DATA_LF:
         c->digits = 0;
-        return byte == '\n' ? CHUNKED_SIZE : byte == '\r' ? CHUNKED_DATA_END : CHUNKED_BAD;
+        return expect(byte, '\n', CHUNKED_SIZE);
     case CHUNKED_TRAILER:
-        return byte == '\n' ? CHUNKED_DONE : byte == '\r' ? CHUNKED_TRAILER : CHUNKED_TRAILER_LINE;
+        return beside(c, byte, CHUNKED_TRAILER_LINE, CHUNKED_END_LF);
     case CHUNKED_TRAILER_LINE:
-        return byte == '\n' ? CHUNKED_TRAILER : CHUNKED_TRAILER_LINE;
+        return beside(c, byte, CHUNKED_TRAILER_LINE, CHUNKED_TRAILER_LF);
+    case CHUNKED_TRAILER_LF:
+        return expect(byte, '\n', CHUNKED_TRAILER);
+    case CHUNKED_END_LF:
+        return expect(byte, '\n', CHUNKED_DONE);
     case CHUNKED_DATA:
     case CHUNKED_DONE:
     case CHUNKED_BAD:
@@ -71,7 +87,7 @@ bool chunked_feed(struct chunked *c, const char *data, size_t n, struct strbuf *
         data += take, n -= take;
         c->left -= take;
         if (c->left == 0)
-            c->state = CHUNKED_DATA_END;
+            c->state = CHUNKED_DATA_CR;
     }
     return c->state != CHUNKED_BAD;
 }

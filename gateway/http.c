@@ -236,7 +236,8 @@ static void fill_info(struct http *h, struct lws_context_creation_info *info, vo
     info->max_http_header_data = HEADER_BYTES_MAX;
     info->pt_serv_buf_size = 32 * 1024;
     info->keepalive_timeout = (int)(conf->keepalive_timeout_ms / 1000) + 1;
-    info->timeout_secs = HTTP_STALL_SECONDS;
+    /* Longer than guard.c's, which has an answer. */
+    info->timeout_secs = HTTP_STALL_SECONDS + (unsigned)(conf->header_timeout_ms / 1000);
     info->server_string = "stint"; /* in lws' own refusals; it insists on one */
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gateway_fuzz.c - the gateway's own decoders of what strangers send: queries, paths, chunked
- * bodies, tokens, and text that becomes JSON.  The first byte chooses.
+ * bodies, framing, tokens, ID tokens, and text that becomes JSON.  The first byte chooses.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,9 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/chunked.h"
+#include "gateway/framing.h"
 #include "gateway/json_out.h"
+#include "gateway/jwt.h"
 #include "gateway/route.h"
 #include "gateway/search.h"
 #include "gateway/token.h"
@@ -55,6 +57,29 @@ static void fuzz_chunked(const char *data, size_t n)
     strbuf_done(&out);
 }
 
+/* However it is cut, it means the same. */
+static void fuzz_framing(const unsigned char *data, size_t n)
+{
+    struct framing whole = {0}, cut = {0};
+    size_t used, half = n / 2;
+    enum framing_fault fault = framing_feed(&whole, data, n, &used);
+    enum framing_fault again = framing_feed(&cut, data, half, &used);
+    if (again == FRAMING_OK)
+        again = framing_feed(&cut, data + half, n - half, &used);
+    if (fault != again || (fault == FRAMING_OK && whole.state != cut.state) || used > n)
+        abort();
+}
+
+static void fuzz_jwt(const char *text)
+{
+    json_t *jwks = json_pack("{s[{ssssss}]}", "keys", "kty", "RSA", "n", text, "e", "AQAB");
+    json_t *claims = NULL;
+    struct errctx ctx = {0};
+    if (jwt_verify(text, jwks, &claims, &ctx) == ERR_OK)
+        abort(); /* nobody has signed it */
+    json_decref(jwks);
+}
+
 static void fuzz_tokens(const char *text)
 {
     char buf[64];
@@ -88,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n == 0)
         return 0;
     scoped_free char *text = mem_strndup((const char *)data + 1, n - 1);
-    switch (data[0] % 5) {
+    switch (data[0] % 7) {
     case 0:
         fuzz_search(text);
         break;
@@ -100,6 +125,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         break;
     case 3:
         fuzz_tokens(text);
+        break;
+    case 4:
+        fuzz_framing(data + 1, n - 1);
+        break;
+    case 5:
+        fuzz_jwt(text);
         break;
     default:
         fuzz_json(text, strlen(text));
