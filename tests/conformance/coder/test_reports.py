@@ -58,6 +58,15 @@ def fake_files(**keys):
     return templates.fake(scripts=[{"name": "speak", "command": ["sh", "-c", SPEAK]}], **keys)
 
 
+@pytest.fixture
+def busy(fake):
+    """The screen runs: who says `working` while nothing moves is not believed for ever."""
+    fake.put("busy")
+    yield
+    fake.take("busy")
+    fake.shows()
+
+
 @pytest.fixture(scope="module")
 def template(cluster):
     return cluster.api().push_template("fake", fake_files())
@@ -93,7 +102,7 @@ def test_an_idle_is_believed_when_the_screen_rests(fake):
 
 
 @pytest.mark.parametrize("said, shown", [("complete", "complete"), ("failure", "failed"), ("working", "working")])
-def test_other_words_pass(fake, said, shown):
+def test_other_words_pass(fake, busy, said, shown):
     fake.report(said, f"it is {said}", "https://example.com/" + said)
     fake.shows(state=shown, message=f"it is {said}", uri="https://example.com/" + said)
 
@@ -118,7 +127,7 @@ def test_what_the_screen_says_has_the_last_words(fake):
     fake.shows(state="idle", message="with a link", uri="https://example.com/pr")
 
 
-def test_a_word_that_is_said_twice_is_told_once(fake):
+def test_a_word_that_is_said_twice_is_told_once(fake, busy):
     """Exact repetitions of state, summary and link go no further."""
     fake.report("working", "again and again")
     fake.shows(state="working", message="again and again")
@@ -173,6 +182,7 @@ def test_work_bumps_the_deadline(timed):
     """Working, and leaving it, push it to an hour from now; looking at the logs does not."""
     first = seconds_left(timed)
     assert 0 < first <= 3601
+    timed.put("busy")
     timed.report("working", "on it")
     timed.shows(state="working", message="on it")
     wait_until(lambda: seconds_left(timed) > 3500, "an hour more", say=lambda: seconds_left(timed))
