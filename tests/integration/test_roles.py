@@ -65,6 +65,7 @@ ARCHIVES = r"^GET .*/files/\{file\}$"
 STATES = r"/workspacebuilds/\{build\}/state$"
 # Of tasks and of people; keys are nobody's but the owner's to see.
 AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|users|provisionerjobs)/"
+STREAMS = r"/(events|watch)$"
 UNAUDITED = r"/users/\{user\}/keys"
 
 
@@ -217,14 +218,25 @@ class Call:
         token = self.world.tokens[self.role]
         arguments = {} if self.method == "GET" else {"data": json.dumps(self.world.body())}
         headers = {"Content-Type": "application/json"} | ({"Coder-Session-Token": token} if token else {})
+        if re.search(STREAMS, self.path):
+            headers["Accept"] = "text/event-stream"
         with requests.Session() as session:
             session.trust_env = False
             answer = session.request(self.method, self.world.api.base() + self.url, headers=headers,
                                      timeout=20, stream=True, **arguments)
             self.status = answer.status_code
             streams = answer.headers.get("Content-Type", "").startswith("text/event-stream")
-            self.text = next(answer.iter_content(65536), b"").decode() if streams else answer.text
+            self.text = self.first_of(answer) if streams else answer.text
         return self
+
+    def first_of(self, answer):
+        """What a stream says at its begin: all there is, if it tells when that is said."""
+        text = ""
+        for chunk in answer.iter_content(65536):
+            text += chunk.decode()
+            if not self.path.endswith("/events") or "event: synced" in text:
+                break
+        return text
 
     def is_right(self):
         s = self.status
