@@ -90,6 +90,7 @@ static void settle_damaged(struct bridge *b)
 enum err bridge_hand_init(struct bridge *b, struct errctx *ctx)
 {
     const struct manifest *m = b->conf.manifest;
+    b->hand.knew_user = mirror_has_user(b->mirror);
     enum err e = turn_mark_load(&b->mark, b->conf.state_dir, ctx);
     if (e != ERR_OK)
         return e;
@@ -324,10 +325,44 @@ static bool is_same_app(const struct bridge *b, size_t known)
            known >= b->mark.handing.at;
 }
 
+static bool shows(const struct conversation *c, const char *text, size_t n)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->v[i].is_user && c->v[i].n == n && memcmp(c->v[i].content, text, n) == 0)
+            return true;
+    return false;
+}
+
+static void note_prompt_is_shown(struct bridge *b)
+{
+    struct errctx ctx = {0};
+    log_mark(turn_mark_prompt_is_shown(&b->mark, &ctx), &ctx);
+}
+
+/* An agent that was killed right behind the handing-over has not seen it in the conversation, and
+ * an app without a memory of its own does not show it any more. */
+static void look_for_prompt(struct bridge *b, const struct conversation *c, bool is_at_rest)
+{
+    const struct manifest *m = b->conf.manifest;
+    const char *prompt = m->prompt;
+    size_t n = strlen(prompt);
+    trim(&prompt, &n);
+    if (b->mark.prompt_is_shown || b->mark.was_damaged || b->mark.is_handing || n == 0 ||
+        !m->agentapi.sends_prompt || !turn_mark_has_prompt(&b->mark, m->prompt))
+        return;
+    bool is_shown = b->hand.knew_user || shows(c, prompt, n);
+    if (!is_shown && (b->hand.is_of_this_life || !is_at_rest || b->state == BRIDGE_STOPPING))
+        return;
+    if (!is_shown)
+        mirror_add_lost(b->mirror, prompt, n);
+    note_prompt_is_shown(b);
+}
+
 void bridge_hand_look(struct bridge *b, const struct conversation *c, size_t known)
 {
     size_t at = b->mark.handing.at < known ? (size_t)b->mark.handing.at : known;
     bool is_at_rest = b->has_status && !b->is_running && !b->is_doubted;
+    look_for_prompt(b, c, is_at_rest);
     if (!b->mark.is_handing || b->hand.call != NULL)
         return;
     if (is_in(b, c, at)) {
@@ -345,6 +380,8 @@ void bridge_hand_look(struct bridge *b, const struct conversation *c, size_t kno
         count_as_taken(b);
         if (b->hand.is_of_this_life)
             mirror_add_lost(b->mirror, b->hand.text, b->hand.n);
+        if (b->hand.is_of_this_life && is_prompt)
+            note_prompt_is_shown(b);
         if (is_prompt)
             say_idle(b, "It is not known whether the app got the prompt; send it again if not.");
     }

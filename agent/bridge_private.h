@@ -22,6 +22,7 @@ struct bridge_hand {
     bool is_prompt;
     char *text; /* of this life's last one */
     size_t n;
+    bool knew_user;     /* the conversation that was known at the begin has words of the user */
     bool echoes_prompt; /* the next message of the user is it */
     struct uuid send_id;
     /* The app it was handed to: the same number of starts, the same agent. */

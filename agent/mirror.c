@@ -219,6 +219,14 @@ uint64_t mirror_id(const struct mirror *m, size_t i)
     return m->now.v[i].task_id;
 }
 
+bool mirror_has_user(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->now.n; i++)
+        if (m->now.v[i].is_user)
+            return true;
+    return false;
+}
+
 /* ---- saying ---- */
 
 static void add_cut(struct strbuf *out, const struct strbuf *text, bool is_user, size_t bytes_max)

@@ -59,6 +59,8 @@ void mirror_add_lost(struct mirror *m, const char *content, size_t n);
 /* Messages of the conversation; the task's number of one of them. */
 size_t mirror_count(const struct mirror *m);
 uint64_t mirror_id(const struct mirror *m, size_t i);
+/* Has the user said anything in it? */
+bool mirror_has_user(const struct mirror *m);
 
 /* The screen is at rest, or it is the end: say now what waits, as far as there is room. */
 void mirror_flush(struct mirror *m);

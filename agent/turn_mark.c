@@ -65,6 +65,7 @@ static bool read_root(struct turn_mark *m, const json_t *root)
     if (prompt != NULL && json_string_length(prompt) != sizeof(m->prompt_sha256) - 1)
         return false;
     m->has_prompt = prompt != NULL;
+    m->prompt_is_shown = json_is_true(json_object_get(root, "prompt_is_shown"));
     if (m->has_prompt)
         memcpy(m->prompt_sha256, json_string_value(prompt), sizeof(m->prompt_sha256));
     const json_t *running = json_object_get(root, "running_build_id");
@@ -128,6 +129,8 @@ static enum err save(const struct turn_mark *m, struct errctx *ctx)
     json_t *root = json_pack("{s:i, s:o}", "version", 1, "taken", taken_list(m));
     if (m->has_prompt)
         json_object_set_new(root, "prompt_sha256", json_string(m->prompt_sha256));
+    if (m->prompt_is_shown)
+        json_object_set_new(root, "prompt_is_shown", json_true());
     if (m->is_running)
         json_object_set_new(
             root, "running_build_id", json_string(uuid_format(&m->running_build_id).s));
@@ -232,6 +235,7 @@ enum err turn_mark_handed(struct turn_mark *m, struct errctx *ctx)
     m->is_handing = false;
     if (m->handing.is_prompt) {
         m->has_prompt = true;
+        m->prompt_is_shown = false;
         memcpy(m->prompt_sha256, m->handing.prompt_sha256, sizeof(m->prompt_sha256));
     } else {
         add_taken(m, &m->handing.send_id);
@@ -244,6 +248,12 @@ enum err turn_mark_not_handed(struct turn_mark *m, struct errctx *ctx)
     if (!m->is_handing)
         return ERR_OK;
     m->is_handing = false;
+    return save(m, ctx);
+}
+
+enum err turn_mark_prompt_is_shown(struct turn_mark *m, struct errctx *ctx)
+{
+    m->prompt_is_shown = true;
     return save(m, ctx);
 }
 

@@ -14,6 +14,7 @@
  *
  *   {"version": 1,
  *    "prompt_sha256": "<hex>",          the last prompt that was run; absent: none was
+ *    "prompt_is_shown": true,           and it is in the task's conversation
  *    "running_build_id": "<uuid>",      a turn has begun and not ended; the build it began in
  *    "taken": ["<send id>", …],         messages that were run, newest last
  *    "handing": {"send_id": "<uuid>",   absent: the prompt
@@ -42,7 +43,7 @@ struct turn_handing {
 
 struct turn_mark {
     int dir; /* borrowed */
-    bool has_prompt;
+    bool has_prompt, prompt_is_shown;
     char prompt_sha256[65];
     bool is_running;
     struct uuid running_build_id;
@@ -77,6 +78,7 @@ enum err must_check turn_mark_hand_over(struct turn_mark *m, const struct uuid *
 enum err must_check turn_mark_handed(struct turn_mark *m, struct errctx *ctx);
 /* The app has not got it. */
 enum err must_check turn_mark_not_handed(struct turn_mark *m, struct errctx *ctx);
+enum err must_check turn_mark_prompt_is_shown(struct turn_mark *m, struct errctx *ctx);
 /* This is the text that is being handed over. */
 bool turn_mark_is_handing_text(const struct turn_mark *m, const char *text, size_t n);
 bool turn_mark_is_handing_message(const struct turn_mark *m, const struct uuid *send_id);

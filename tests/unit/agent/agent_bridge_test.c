@@ -489,6 +489,31 @@ static void test_killed_while_handing_over(void **state)
     }
 }
 
+/* Killed right behind the answer: the app has heard it, the conversation was never read, and the
+ * next app knows nothing of it.  It is in the task's conversation all the same, once. */
+static void test_killed_behind_the_handing_over(void **state)
+{
+    struct bench *b = *state;
+    struct turn_mark mark;
+    struct errctx ctx = {0};
+    assert_int_equal(turn_mark_load(&mark, b->lab.dir, &ctx), ERR_OK);
+    assert_int_equal(turn_mark_hand_over(&mark, NULL, " do it", "do it", 5, 1, &ctx), ERR_OK);
+    assert_int_equal(turn_mark_handed(&mark, &ctx), ERR_OK);
+    start(b, " do it");
+    wait_said(b, "user #1 \"do it\"");
+    for (int i = 0; i < 2; i++) {
+        crash(b);
+        app_restart(&b->app, i == 0);
+        start(b, " do it");
+        lab_run_until(b->loop, is_stable, b);
+        run_for(b, 1000);
+        char *text = lab_waiting(b->reports);
+        assert_int_equal(count(text, "\"do it\""), 0);
+        free(text);
+    }
+    assert_int_equal(b->app.n_heard, 0);
+}
+
 static void test_damaged_mark(void **state)
 {
     struct bench *b = *state;
@@ -773,6 +798,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_broken_off_and_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_off_and_not_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_while_handing_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_behind_the_handing_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_mark, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_message_in_doubt, setup, teardown),
