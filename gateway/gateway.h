@@ -49,6 +49,7 @@ struct gateway_conf {
     int64_t request_timeout_ms;
     int64_t requests_max;
     char *scheduler_url;
+    int64_t stream_stall_ms;
     char *trusted_proxies;
 };
 
@@ -85,6 +86,7 @@ struct gateway {
     struct list streams;
     struct timer *stream_timer;
     struct feed *feed;
+    struct changes *changes; /* those of late, for event streams */
     /* What all gateways count together (rate.c, attempt.c). */
     struct kv *counts;
     struct rates *rates;

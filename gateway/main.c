@@ -17,6 +17,7 @@
 #include "core/base/mem.h"
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
+#include "gateway/changes.h"
 #include "gateway/gateway.h"
 #include "gateway/http.h"
 #include "gateway/oidc.h"
@@ -104,17 +105,18 @@ static void on_gap(void *arg, struct feed_id id)
     struct gateway *gw = arg;
     (void)id;
     task_cache_set_valid(gw->cache, task_cache_is_valid(gw->cache));
+    changes_lost(gw->changes);
     stream_wake_all(gw);
 }
 
 static void on_change(void *arg, struct feed_id id, const struct uuid *ids, size_t n)
 {
     struct gateway *gw = arg;
-    (void)id;
     for (size_t i = 0; i < n; i++) {
         task_cache_drop(gw->cache, &ids[i]);
         stream_wake(gw, &ids[i]);
     }
+    changes_heard(gw->changes, id, ids, n);
 }
 
 /* ---- boot ---- */
@@ -160,6 +162,7 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->auth = auth_new(gw);
     gw->cache = task_cache_new(&gw->metrics.cache_bytes);
     gw->queue = queue_new(gw);
+    gw->changes = changes_new(gw);
     list_init(&gw->waiting);
     list_init(&gw->lists);
     streams_init(gw);
@@ -223,15 +226,16 @@ static void on_terminate(void *arg)
 
 static void close_all(struct gateway *gw)
 {
+    kv_free(gw->counts);
     db_free(gw->db);
     db_free(gw->db_bulk);
     feed_free(gw->feed);
-    kv_free(gw->counts);
     rates_free(gw->rates);
     attempts_free(gw->attempts);
     oidc_free(gw->oidc);
     bus_client_free(gw->bus);
     queue_free(gw->queue);
+    changes_free(gw->changes);
     task_cache_free(gw->cache);
     auth_free(gw->auth);
     timer_free(gw->patience);

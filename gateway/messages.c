@@ -11,10 +11,9 @@
 #include "core/base/text.h"
 #include "gateway/idempotency.h"
 #include "gateway/json_out.h"
+#include "gateway/message.h"
 #include "gateway/request.h"
 
-/* Of each message of a list; a message asked for by its id is shown whole. */
-#define LIST_CONTENT_MAX 16384
 /* The agent has to be asked whether it has had the message. */
 #define WITHDRAW_TIMEOUT_MS 30000
 #define WHITE_SPACE         " \t\r\n\v\f"
@@ -30,7 +29,7 @@ struct message_ask {
 
 /* ---- showing ---- */
 
-static void write_message(const struct db_result *m, size_t i, struct strbuf *out)
+void queued_message_write(const struct db_result *m, size_t i, struct strbuf *out)
 {
     struct uuid id = db_uuid(m, i, ID), task_id = db_uuid(m, i, TASK_ID);
     json_open(out, '{');
@@ -50,9 +49,14 @@ static void write_message(const struct db_result *m, size_t i, struct strbuf *ou
     json_close(out, '}');
 }
 
+bool queued_message_waits(const struct db_result *m, size_t i)
+{
+    return strcmp(db_text(m, i, STATE), "queued") == 0;
+}
+
 static void answer_message(struct request *r, int status, const struct db_result *m)
 {
-    write_message(m, 0, &r->out);
+    queued_message_write(m, 0, &r->out);
     answer_json(r, status);
 }
 
@@ -122,7 +126,7 @@ static void on_list(struct request *r, const struct db_result *const *results)
     json_key(&r->out, "messages");
     json_open(&r->out, '[');
     for (size_t i = 0; i < db_rows(results[1]); i++)
-        write_message(results[1], i, &r->out);
+        queued_message_write(results[1], i, &r->out);
     json_close(&r->out, ']');
     json_close(&r->out, '}');
     answer_json(r, 200);
@@ -137,7 +141,7 @@ void message_list(struct request *r)
     find_add_task(b, &a->task_id);
     db_batch_add(b, SQL_QUEUED_MESSAGE_LIST);
     db_add_uuid(b, &a->task_id);
-    db_add_int4(b, LIST_CONTENT_MAX);
+    db_add_int4(b, QUEUED_CONTENT_MAX);
     ask_db_bulk(r, b, on_list);
 }
 

@@ -11,6 +11,8 @@
 
 /* How often all streams are looked after. */
 #define LOOK_MS 250
+/* Memory that an idle one keeps for what it will say. */
+#define IDLE_BYTES_MAX 1024
 /* And their readers. */
 #define ALIVE_MS 5000
 
@@ -89,7 +91,7 @@ static void open_now(void *arg)
 static void look_after(struct stream *s, int64_t now)
 {
     bool has_more = s->sent < s->out.len || s->wants_ping || s->is_ending;
-    if (has_more && now - s->moved_mono_ms >= STREAM_STALL_MS) {
+    if (has_more && now - s->moved_mono_ms >= s->r->gw->conf.stream_stall_ms) {
         metric_add(&s->r->gw->metrics.streams_cut, 1);
         stream_http_kill(s);
         return;
@@ -177,6 +179,11 @@ void stream_wake(struct gateway *gw, const struct uuid *topic)
         if (watches(s, topic))
             wake(s);
     }
+}
+
+void stream_nudge(struct request *r)
+{
+    wake(r->stream);
 }
 
 void stream_wake_all(struct gateway *gw)
@@ -272,6 +279,8 @@ void stream_fail(struct request *r)
 
 void stream_emptied(struct stream *s)
 {
+    if (s->out.room > IDLE_BYTES_MAX)
+        strbuf_done(&s->out);
     strbuf_clear(&s->out);
     s->sent = 0;
     if (!s->is_busy && !s->is_ending && (s->has_put || s->is_woken))

@@ -14,7 +14,7 @@
  * costs one batch of memory and no more.  Between pull() and stream_wait() the stream is the
  * handler's; the reader may have left meanwhile, then what is put goes nowhere.
  *
- * A reader that takes nothing for STREAM_STALL_MS is cut off.  When there is nothing to say, a ping
+ * A reader that takes nothing for `stream_stall` is cut off.  When there is nothing to say, a ping
  * goes out every STREAM_PING_MS.  A gateway that is told to stop ends its streams in order: an
  * event stream just ends, a WebSocket is closed with 1001.  A failing question ends it too (1011).
  */
@@ -25,7 +25,6 @@
 
 #define STREAM_BYTES_MAX (256 * 1024)
 #define STREAM_PING_MS   15000
-#define STREAM_STALL_MS  30000
 
 void streams_init(struct gateway *gw);
 
@@ -44,6 +43,8 @@ void stream_open(struct request *r, request_fn pull, int64_t every_ms);
 #define STREAM_TOPICS_MAX 2
 void stream_watch(struct request *r, const struct uuid *topic);
 void stream_wake(struct gateway *gw, const struct uuid *topic);
+/* Wake this one. */
+void stream_nudge(struct request *r);
 /* Whatever they watch: changes may have been missed. */
 void stream_wake_all(struct gateway *gw);
 

@@ -50,10 +50,10 @@ static void ask_places(struct request *r)
 
 /* ---- reading ---- */
 
-static struct task_blob *render(const struct db_result *result, size_t i, struct strbuf *scratch)
+struct task_blob *task_blob_render(const struct db_result *rows, size_t i, struct strbuf *scratch)
 {
     struct task_row t;
-    task_row_read(result, i, &t);
+    task_row_read(rows, i, &t);
     strbuf_clear(scratch);
     task_row_write(&t, scratch);
     strbuf_addch(scratch, '\n');
@@ -83,7 +83,7 @@ static void take_rows(struct task_set *set, struct task_cache *cache, const stru
         if (set->blobs[i] == NULL)
             map_put(&places, &set->ids.v[i], &set->blobs[i]);
     for (size_t i = 0; i < db_rows(rows); i++) {
-        struct task_blob *b = render(rows, i, &scratch);
+        struct task_blob *b = task_blob_render(rows, i, &scratch);
         struct task_blob **place = map_get(&places, &b->id);
         task_cache_put(cache, b, set->mark);
         if (place != NULL && *place == NULL)

@@ -24,6 +24,9 @@ void task_set_done(void *set);
 /* Fills in the blobs of r->state, which is a task_set with its ids, and goes on. */
 void task_load(struct request *r, request_fn then);
 
+/* Row i of task_read; `scratch` is any buffer. */
+struct task_blob *task_blob_render(const struct db_result *rows, size_t i, struct strbuf *scratch);
+
 /* One task with its place in the queue, if it has one; no line end. */
 void task_blob_write(struct strbuf *out, const struct task_blob *b, struct queue_place place);
 

@@ -20,7 +20,9 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
+#include "core/base/map.h"
 #include "core/base/mem.h"
+#include "core/base/vec.h"
 
 #define BLOCK_MS    "1000"
 #define READ_MAX    "512"
@@ -167,6 +169,14 @@ void feed_writer_tell(struct feed_writer *w, const struct uuid *ids, size_t n)
 
 #define WRITERS_MAX 4
 
+/* What each writer said last. */
+struct writers {
+    struct known_writer {
+        char name;
+        uint64_t epoch, n;
+    } v[WRITERS_MAX];
+};
+
 struct feed {
     struct kv *kv;
     struct feed_sink sink;
@@ -176,10 +186,7 @@ struct feed {
     bool is_heard;
     struct feed_id oldest; /* of the stream, while placing */
     bool is_empty;
-    struct known_writer {
-        char name;
-        uint64_t epoch, n;
-    } writers[WRITERS_MAX];
+    struct writers writers;
 };
 
 static void read_on(struct feed *f);
@@ -199,14 +206,14 @@ static void gap(struct feed *f)
 }
 
 /* Reads what went before it and after it; false: something in between is missing. */
-static bool follows(struct feed *f, const char *who)
+static bool follows(struct writers *writers, const char *who)
 {
     char name;
     uint64_t epoch, n;
     if (sscanf(who, "%c:%" SCNu64 ":%" SCNu64, &name, &epoch, &n) != 3)
         return false;
-    struct known_writer *w = f->writers;
-    while (w < f->writers + WRITERS_MAX - 1 && w->name != '\0' && w->name != name)
+    struct known_writer *w = writers->v;
+    while (w < writers->v + WRITERS_MAX - 1 && w->name != '\0' && w->name != name)
         w++;
     bool is_known = w->name == name;
     bool ok = !is_known || (w->epoch == epoch && w->n + 1 == n);
@@ -222,26 +229,41 @@ static const redisReply *field(const redisReply *fields, char name)
     return NULL;
 }
 
-static void take_entry(struct feed *f, const redisReply *entry)
-{
+struct entry {
     struct feed_id id;
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
-        !feed_id_parse(entry->element[0]->str, (size_t)entry->element[0]->len, &id))
-        return;
-    f->last = id;
-    const redisReply *fields = entry->element[1];
+    const char *ids, *who; /* NULL: of a stranger */
+    size_t n;              /* ids; 0: anything */
+};
+
+static bool parse_entry(const redisReply *reply, struct entry *e)
+{
+    *e = (struct entry){.n = 0};
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        !feed_id_parse(reply->element[0]->str, (size_t)reply->element[0]->len, &e->id))
+        return false;
+    const redisReply *fields = reply->element[1];
     const redisReply *ids = fields->type == REDIS_REPLY_ARRAY ? field(fields, 't') : NULL;
     const redisReply *who = ids != NULL ? field(fields, 'w') : NULL;
-    if (who == NULL)
-        return; /* of a stranger */
-    if (!follows(f, who->str) || ids->len < sizeof(struct uuid)) {
+    if (who != NULL)
+        *e = (struct entry){e->id, ids->str, who->str, (size_t)ids->len / sizeof(struct uuid)};
+    return true;
+}
+
+static void take_entry(struct feed *f, const redisReply *reply)
+{
+    struct entry e;
+    if (!parse_entry(reply, &e))
+        return;
+    f->last = e.id;
+    if (e.who == NULL)
+        return;
+    if (!follows(&f->writers, e.who) || e.n == 0) {
         gap(f);
         return;
     }
-    size_t n = (size_t)ids->len / sizeof(struct uuid);
-    scoped_free struct uuid *copy = mem_calloc(n, sizeof(*copy));
-    memcpy(copy, ids->str, n * sizeof(*copy));
-    f->sink.on_change(f->sink.arg, id, copy, n);
+    scoped_free struct uuid *copy = mem_calloc(e.n, sizeof(*copy));
+    memcpy(copy, e.ids, e.n * sizeof(*copy));
+    f->sink.on_change(f->sink.arg, e.id, copy, e.n);
 }
 
 static void pause_reading(struct feed *f)
@@ -319,7 +341,7 @@ static void on_newest(void *arg, enum err code, const struct redisReply *reply)
     if (!is_our_stream(f, newest)) {
         f->last = newest;
         f->is_placed = true;
-        memset(f->writers, 0, sizeof(f->writers));
+        f->writers = (struct writers){0};
         gap(f);
     }
     set_heard(f, true);
@@ -334,6 +356,72 @@ static void place(struct feed *f)
     kv_command(f->kv, on_oldest, f, COUNT(oldest), oldest, NULL);
     kv_command(f->kv, on_newest, f, COUNT(newest), newest, NULL);
 }
+
+/* ---- looking back ---- */
+
+struct look {
+    feed_history_fn done;
+    void *arg;
+    struct feed_id after;
+    size_t most;
+    VEC(struct uuid) ids;
+    struct map seen;
+    struct writers writers;
+};
+
+static void add_ids(struct look *l, const struct entry *e)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        struct uuid id;
+        memcpy(&id, e->ids + i * sizeof(id), sizeof(id));
+        if (uuid_is_nil(&id) || map_get(&l->seen, &id) != NULL)
+            continue;
+        map_put(&l->seen, &id, l);
+        *vec_push(&l->ids) = id;
+    }
+}
+
+/* The entry at which the reader was is the first, or it is there no more. */
+static bool look_through(struct look *l, const redisReply *reply)
+{
+    struct entry e;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || reply->elements > l->most)
+        return false;
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (!parse_entry(reply->element[i], &e) || (i == 0 && feed_id_compare(e.id, l->after) != 0))
+            return false;
+        if (e.who == NULL)
+            continue;
+        if (!follows(&l->writers, e.who) || (e.n == 0 && i > 0))
+            return false;
+        if (i > 0)
+            add_ids(l, &e);
+    }
+    return true;
+}
+
+static void on_history(void *arg, enum err code, const struct redisReply *reply)
+{
+    struct look *l = arg;
+    bool is_whole = code == ERR_OK && look_through(l, reply);
+    l->done(l->arg, is_whole, l->ids.v, is_whole ? l->ids.n : 0);
+    vec_done(&l->ids);
+    map_done(&l->seen);
+    free(l);
+}
+
+void feed_history(struct kv *kv, struct feed_id after, size_t most, feed_history_fn done, void *arg)
+{
+    struct look *l = mem_alloc(sizeof(*l));
+    *l = (struct look){.done = done, .arg = arg, .after = after, .most = most};
+    char from[FEED_ID_SIZE], count[24];
+    feed_id_format(after, from);
+    snprintf(count, sizeof(count), "%zu", most + 1);
+    const char *argv[] = {"XRANGE", FEED_STREAM, from, "+", "COUNT", count};
+    kv_command(kv, on_history, l, COUNT(argv), argv, NULL);
+}
+
+/* ---- life ---- */
 
 static void on_pause_over(void *arg)
 {

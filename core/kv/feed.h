@@ -73,6 +73,15 @@ struct feed_sink {
 struct feed *feed_new(struct loop *l, const char *url, const struct feed_sink *sink);
 void feed_free(struct feed *f);
 const char *feed_why(const struct feed *f);
+/*
+ * Which ids were told after the entry `after`, each once, oldest first; at most about `most`
+ * entries back.  False: that cannot be said: the entry is not there any more, one behind it is
+ * missing or says "anything", there are too many, or Redis is away.  done() may be called at once.
+ */
+typedef void (*feed_history_fn)(void *arg, bool is_whole, const struct uuid *ids, size_t n);
+void feed_history(
+    struct kv *kv, struct feed_id after, size_t most, feed_history_fn done, void *arg);
+
 /* The newest place that was heard of. */
 struct feed_id feed_last(const struct feed *f);
 
