@@ -96,6 +96,12 @@ static void on_found(struct request *r, const struct db_result *const *results)
         answer_not_found(r);
         return;
     }
+    const struct watch *w = r->state;
+    if (w->is_frames && !stream_is_websocket(r)) {
+        answer_header(r, "upgrade:", "websocket");
+        answer_error(r, 426, "This is a WebSocket.", "Its event stream is at watch.");
+        return;
+    }
     stream_open(r, pull, 0);
     stream_watch(r, &head.task_id);
 }
@@ -119,10 +125,5 @@ void workspace_watch(struct request *r)
 
 void workspace_watch_ws(struct request *r)
 {
-    if (stream_is_websocket(r)) {
-        watch(r, true);
-        return;
-    }
-    answer_header(r, "upgrade:", "websocket");
-    answer_error(r, 426, "This is a WebSocket.", "Its event stream is at watch.");
+    watch(r, true);
 }
