@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/list.h"
+#include "core/base/map.h"
 #include "core/base/metric.h"
 #include "core/base/uuid.h"
 #include "core/bus/bus.h"
@@ -84,6 +85,7 @@ struct gateway {
     struct list lists;
     /* Answers that go on (stream.c). */
     struct list streams;
+    struct map stream_topics; /* what is watched -> who watches it */
     struct timer *stream_timer;
     struct feed *feed;
     struct changes *changes; /* those of late, for event streams */

@@ -256,6 +256,7 @@ static enum err serve(struct gateway *gw, struct errctx *ctx)
     close_all(gw);
     loop_free(gw->loop);
     http_free(gw->http);
+    map_done(&gw->stream_topics);
     log_info("stopped");
     return ERR_OK;
 }

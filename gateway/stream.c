@@ -43,9 +43,12 @@ bool stream_check_wanted(struct request *r)
 
 /* ---- life ---- */
 
+static void unwatch(struct stream *s);
+
 static void free_stream(struct stream *s)
 {
     struct request *r = s->r;
+    unwatch(s);
     list_unlink(&s->all);
     metric_add(&r->gw->metrics.streams, -1);
     strbuf_done(&s->out);
@@ -149,11 +152,35 @@ void streams_init(struct gateway *gw)
 
 /* ---- waking ---- */
 
-void stream_watch(struct request *r, const struct uuid *topic)
+void stream_watch(struct request *r, const struct uuid *id)
 {
     struct stream *s = r->stream;
-    if (s->n_topics < STREAM_TOPICS_MAX && !uuid_is_nil(topic))
-        s->topics[s->n_topics++] = *topic;
+    struct map *topics = &r->gw->stream_topics;
+    if (s->n_watches == STREAM_TOPICS_MAX || uuid_is_nil(id))
+        return;
+    struct stream_topic *t = map_get(topics, id);
+    if (t == NULL) {
+        t = mem_alloc(sizeof(*t));
+        t->id = *id;
+        list_init(&t->watches);
+        map_put(topics, id, t);
+    }
+    struct stream_watch *w = &s->watches[s->n_watches++];
+    *w = (struct stream_watch){.stream = s, .topic = t};
+    list_append(&t->watches, &w->link);
+}
+
+static void unwatch(struct stream *s)
+{
+    for (size_t i = 0; i < s->n_watches; i++) {
+        struct stream_topic *t = s->watches[i].topic;
+        list_unlink(&s->watches[i].link);
+        if (!list_is_empty(&t->watches))
+            continue;
+        map_remove(&s->r->gw->stream_topics, &t->id);
+        free(t);
+    }
+    s->n_watches = 0;
 }
 
 static void wake(struct stream *s)
@@ -163,21 +190,16 @@ static void wake(struct stream *s)
         ask_for_more(s);
 }
 
-static bool watches(const struct stream *s, const struct uuid *topic)
+/* Waking calls a handler, which ends its own stream at most, and that not on the spot: so a topic
+ * and the next one in its list stay while they are looked at. */
+void stream_wake(struct gateway *gw, const struct uuid *id)
 {
-    for (size_t i = 0; i < s->n_topics; i++)
-        if (uuid_eq(&s->topics[i], topic))
-            return true;
-    return false;
-}
-
-void stream_wake(struct gateway *gw, const struct uuid *topic)
-{
-    list_for_safe(it, &gw->streams)
+    struct stream_topic *t = map_get(&gw->stream_topics, id);
+    if (t == NULL)
+        return;
+    list_for_safe(it, &t->watches)
     {
-        struct stream *s = container_of(it, struct stream, all);
-        if (watches(s, topic))
-            wake(s);
+        wake(container_of(it, struct stream_watch, link)->stream);
     }
 }
 

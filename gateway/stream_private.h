@@ -15,13 +15,25 @@ enum stream_close {
     STREAM_CLOSE_FAILED = 1011,
 };
 
+/* One that is woken when something changes. */
+struct stream_watch {
+    struct list link; /* in the topic's list */
+    struct stream *stream;
+    struct stream_topic *topic;
+};
+
+struct stream_topic {
+    struct uuid id;
+    struct list watches;
+};
+
 struct stream {
     struct list all; /* gw->streams */
     struct request *r;
     request_fn pull;
     int64_t every_ms;
-    struct uuid topics[STREAM_TOPICS_MAX];
-    size_t n_topics;
+    struct stream_watch watches[STREAM_TOPICS_MAX];
+    size_t n_watches;
 
     struct strbuf out;      /* a WebSocket's frames each begin with their length, a uint32_t */
     size_t sent;            /* bytes of `out` that have left */
