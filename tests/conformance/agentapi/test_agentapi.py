@@ -290,12 +290,12 @@ def test_upload_without_a_file(server):
 def test_events_are_replayed(server):
     server.ask("hello")
     events = server.events()
-    wait_until(lambda: events.named("status_change"), "the replay")
+    wait_until(lambda: events.named("status_change")[-1:] == [
+        {"status": "stable", "agent_type": "custom"}], "the replay", say=lambda: events.items)
     updates = events.named("message_update")
     assert [(u["id"], u["role"], u["message"]) for u in updates] == [
         (0, "agent", "Welcome"), (1, "user", "hello"), (2, "agent", "heard: hello")]
     assert all(u["time"] for u in updates)
-    assert events.items[-1] == ("status_change", {"status": "stable", "agent_type": "custom"})
 
 
 def test_events_as_they_happen(server):
