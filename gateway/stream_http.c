@@ -89,8 +89,6 @@ bool stream_http_open(struct http *h, struct stream *s)
     r->link.is_held = true; /* nothing more is read from this connection */
     lws_rx_flow_control(r->link.wsi, 0);
     keep_open(r->link.wsi);
-    /* What it takes from here on is connections, not requests. */
-    guard_request_over(h->guard, r);
     guard_upgraded(h->guard, r->link.wsi);
     if (!s->is_websocket) {
         s->wsi = r->link.wsi;

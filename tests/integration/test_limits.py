@@ -307,6 +307,29 @@ def test_requests_of_a_proxied_address(clusters):
         raw.socket.close()
 
 
+def test_streams_of_a_proxied_address(clusters):
+    """Goal: a stream counts for its address as long as it lasts, behind a proxy too."""
+    cluster = clusters(workers=0, gateway={"connections_per_address_max": 2,
+                                           "trusted_proxies": "127.0.0.1"})
+    url, api = cluster.gateway.url, cluster.api()
+    version = api.post(f"/organizations/{api.organization_id()}/templateversions", {
+        "storage_method": "file", "file_id": api.upload(b"not looked at"), "provisioner": "local"},
+        expect=201).json()  # nobody is there to import it: its log goes on
+    log = f"/api/v2/templateversions/{version['id']}/logs?follow"
+    one, other = "X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.2"
+
+    def status(header):
+        with Raw(url) as raw:
+            return raw.get("/livez", header).answer().status
+
+    streams = [Raw(url).get(log, f"Coder-Session-Token: {api.token}", one,
+                            "Accept: text/event-stream") for _ in range(2)]
+    assert [raw.answer().status for raw in streams] == [200, 200]
+    assert (status(one), status(other)) == (429, 200)
+    for raw in streams:
+        raw.socket.close()
+
+
 def test_requests_at_once(clusters):
     """Goal: beyond requests_max 503 with Retry-After, and connections_max 503 at the door."""
     cluster = clusters(workers=0, gateway={"requests_max": 3, "connections_max": 16})
