@@ -151,9 +151,7 @@ static void try(struct bus_request *r)
         r->why_late = ERR_BUS_DOWN;
         return; /* waiting */
     }
-    nng_msg *m;
-    if (nng_msg_alloc(&m, r->n) != 0)
-        abort(); /* out of memory */
+    nng_msg *m = bus_message_new(r->n);
     memcpy(nng_msg_body(m), r->packed, r->n);
     struct slot *slot = slot_take(s);
     slot->req = r;

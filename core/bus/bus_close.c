@@ -86,3 +86,11 @@ bool bus_close(void (*close)(void *owner), void *owner)
     free(c);
     return true;
 }
+
+nng_msg *bus_message_new(size_t n)
+{
+    nng_msg *m;
+    if (nng_msg_alloc(&m, n) != 0)
+        abort(); /* out of memory */
+    return m;
+}

@@ -203,9 +203,7 @@ void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply)
         bus_reply_status(call, REFUSAL_OVERLOADED, "The answer is larger than the bus carries.");
         return;
     }
-    nng_msg *m;
-    if (nng_msg_alloc(&m, n) != 0)
-        abort(); /* out of memory */
+    nng_msg *m = bus_message_new(n);
     stint__v1__envelope__pack(reply, nng_msg_body(m));
     call->phase = REPLYING;
     nng_aio_set_msg(call->aio, m);

@@ -27,6 +27,8 @@ from .wait import wait_until
 CANARY = "canary-8f2c1d"
 
 SANITIZER_ENVIRONMENT = {
+    "LSAN_OPTIONS": "print_suppressions=0:suppressions=" +
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), "leaks.txt"),
     "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:strict_string_checks=1:"
                     "detect_stack_use_after_return=1:handle_abort=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
