@@ -15,13 +15,14 @@
 #include "core/base/text.h"
 #include "scheduler/work_message.h"
 
-#define CALLS_MAX    20000
-#define BULK_MAX     1000
-#define FILE_CHUNK   (1024 * 1024)
-#define SERVERS_MAX  8
-#define TTL_MS_MAX   UINT64_C(315576000000)      /* ten years */
-#define START_US_MAX INT64_C(253402300799000000) /* the end of the year 9999 */
-#define PRIORITY_MAX 100
+#define CALLS_MAX      20000
+#define BULK_MAX       1000
+#define QUEUE_LIST_MAX 1001
+#define FILE_CHUNK     (1024 * 1024)
+#define SERVERS_MAX    8
+#define TTL_MS_MAX     UINT64_C(315576000000)      /* ten years */
+#define START_US_MAX   INT64_C(253402300799000000) /* the end of the year 9999 */
+#define PRIORITY_MAX   100
 
 struct serve {
     struct bus_server *servers[SERVERS_MAX];
@@ -429,36 +430,89 @@ static void on_template_import(struct serve *s, struct bus_call *bus, const enve
     core_template_import(s->core, &r, open_call(s, bus));
 }
 
+/* A reply to a QueueQuery with room for its places. */
+struct queue_answer {
+    Stint__V1__QueueReply reply;
+    Stint__V1__QueueReply__Place *places;
+    Stint__V1__QueueReply__Place **list;
+};
+
+static void queue_answer_init(struct queue_answer *a, size_t n)
+{
+    stint__v1__queue_reply__init(&a->reply);
+    a->places = mem_calloc(n, sizeof(*a->places));
+    a->list = a->reply.place = mem_calloc(n, sizeof(*a->list));
+}
+
+static void queue_answer_done(struct queue_answer *a)
+{
+    free(a->places);
+    free(a->list);
+}
+
+/* `id` must live until the answer is sent. */
+static void add_place(
+    struct queue_answer *a, ProtobufCBinaryData task_id, const struct queue_place *at)
+{
+    if (at->position == 0 && at->starts_in_ms == 0)
+        return;
+    Stint__V1__QueueReply__Place *p = &a->places[a->reply.n_place];
+    stint__v1__queue_reply__place__init(p);
+    p->task_id = task_id;
+    p->position = at->position;
+    p->eta_ms = at->eta_ms;
+    p->starts_in_ms = at->starts_in_ms;
+    a->list[a->reply.n_place++] = p;
+}
+
+static void send_queue_answer(struct serve *s, struct bus_call *bus, struct queue_answer *a)
+{
+    struct core_counts counts = core_counts(s->core);
+    a->reply.size = (uint32_t)counts.waiting;
+    a->reply.holding = (uint32_t)counts.holding;
+    a->reply.cap = (uint32_t)counts.cap;
+    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_QUEUE_REPLY);
+    out.queue_reply = &a->reply;
+    bus_reply(bus, &out);
+}
+
+static void list_queue(struct serve *s, struct bus_call *bus, const Stint__V1__QueueQuery__List *m)
+{
+    size_t max = m->limit < QUEUE_LIST_MAX ? m->limit : QUEUE_LIST_MAX, size;
+    scoped(queue_answer_done) struct queue_answer a;
+    scoped_free struct queue_entry *entries = mem_calloc(max + 1, sizeof(*entries));
+    struct uuid owner;
+    queue_answer_init(&a, max + 1);
+    if (!wire_get_uuid(&m->owner_id, &owner)) {
+        malformed(s, bus, "QueueQuery has a bad id");
+        return;
+    }
+    size_t n = core_queue_list(
+        s->core, uuid_is_nil(&owner) ? NULL : &owner, m->after, entries, max, &size);
+    a.reply.size_of_owner = (uint32_t)size;
+    for (size_t i = 0; i < n; i++)
+        add_place(&a, wire_uuid(&entries[i].task_id), &entries[i].place);
+    send_queue_answer(s, bus, &a);
+}
+
 static void on_queue_query(struct serve *s, struct bus_call *bus, const envelope *e)
 {
     const Stint__V1__QueueQuery *m = e->queue_query;
+    if (m->list != NULL) {
+        list_queue(s, bus, m->list);
+        return;
+    }
     size_t n = m->n_task_id < 1000 ? m->n_task_id : 1000;
-    Stint__V1__QueueReply reply = STINT__V1__QUEUE_REPLY__INIT;
-    scoped_free Stint__V1__QueueReply__Place *places = mem_calloc(n, sizeof(*places));
-    scoped_free Stint__V1__QueueReply__Place **list = mem_calloc(n, sizeof(*list));
+    scoped(queue_answer_done) struct queue_answer a;
+    queue_answer_init(&a, n);
     for (size_t i = 0; i < n; i++) {
         struct uuid id;
         if (!wire_get_uuid(&m->task_id[i], &id))
             continue;
         struct queue_place at = core_queue_place(s->core, &id);
-        if (at.position == 0 && at.starts_in_ms == 0)
-            continue;
-        Stint__V1__QueueReply__Place *p = &places[reply.n_place];
-        stint__v1__queue_reply__place__init(p);
-        p->task_id = m->task_id[i];
-        p->position = at.position;
-        p->eta_ms = at.eta_ms;
-        p->starts_in_ms = at.starts_in_ms;
-        list[reply.n_place++] = p;
+        add_place(&a, m->task_id[i], &at);
     }
-    reply.place = list;
-    struct core_counts counts = core_counts(s->core);
-    reply.size = (uint32_t)counts.waiting;
-    reply.holding = (uint32_t)counts.holding;
-    reply.cap = (uint32_t)counts.cap;
-    envelope out = wire_envelope(STINT__V1__ENVELOPE__BODY_QUEUE_REPLY);
-    out.queue_reply = &reply;
-    bus_reply(bus, &out);
+    send_queue_answer(s, bus, &a);
 }
 
 static bool get_uuids(const ProtobufCBinaryData *data, size_t n, struct uuid *ret)

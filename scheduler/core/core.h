@@ -147,6 +147,15 @@ struct queue_place {
 };
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id);
 
+/* The first `max` waiting tasks behind place `after`, in order, of one owner (NULL: all); how many
+ * there are.  ret_size: how many of the owner wait, wherever. */
+struct queue_entry {
+    struct uuid task_id;
+    struct queue_place place;
+};
+size_t core_queue_list(struct core *c, const struct uuid *owner_id, uint32_t after,
+    struct queue_entry *ret, size_t max, size_t *ret_size);
+
 struct core_counts {
     size_t tasks, holding, cap, waiting, workers, jobs_running;
     size_t sleeping; /* tasks that wait for their earliest start */

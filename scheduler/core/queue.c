@@ -401,6 +401,22 @@ static struct queue_place sleeping_place(const struct core *c, const struct job 
         .starts_in_ms = (uint64_t)left_ms, .eta_ms = (uint64_t)left_ms + (uint64_t)queue_ms};
 }
 
+static void freshen_places(struct core *c)
+{
+    int64_t pause_ms = (int64_t)(c->n_waiting / PLACES_PER_MS);
+    if (c->placed_version == c->queue_version || c->now_ms - c->placed_at_ms < pause_ms)
+        return;
+    number_places(c);
+    c->placed_version = c->queue_version;
+    c->placed_at_ms = c->now_ms;
+}
+
+static struct queue_place place_of(const struct core *c, const struct job *j)
+{
+    double eta = c->start_interval_ms * j->position;
+    return (struct queue_place){.position = j->position, .eta_ms = eta >= 1 ? (uint64_t)eta : 0};
+}
+
 struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)
 {
     struct task *t = map_get(&c->tasks, task_id);
@@ -408,14 +424,67 @@ struct queue_place core_queue_place(struct core *c, const struct uuid *task_id)
         return sleeping_place(c, &t->job);
     if (t == NULL || t->job.lane == NULL)
         return (struct queue_place){0};
+    freshen_places(c);
+    return place_of(c, &t->job);
+}
 
-    int64_t pause_ms = (int64_t)(c->n_waiting / PLACES_PER_MS);
-    if (c->placed_version != c->queue_version && c->now_ms - c->placed_at_ms >= pause_ms) {
-        number_places(c);
-        c->placed_version = c->queue_version;
-        c->placed_at_ms = c->now_ms;
+/* ---- the list ---- */
+
+/* A heap of the places that are furthest ahead, with the last of them on top, so that a long queue
+ * costs a comparison for each that waits. */
+static void front_down(struct queue_entry *v, size_t n, size_t at)
+{
+    for (size_t child; (child = at * 2 + 1) < n; at = child) {
+        if (child + 1 < n && v[child + 1].place.position > v[child].place.position)
+            child++;
+        if (v[child].place.position <= v[at].place.position)
+            return;
+        struct queue_entry t = v[at];
+        v[at] = v[child];
+        v[child] = t;
     }
-    double eta = c->start_interval_ms * t->job.position;
-    return (struct queue_place){
-        .position = t->job.position, .eta_ms = eta >= 1 ? (uint64_t)eta : 0};
+}
+
+static size_t front_add(struct queue_entry *v, size_t n, size_t max, struct queue_entry e)
+{
+    if (n < max) {
+        v[n++] = e;
+        for (size_t i = n / 2; n == max && i-- > 0;)
+            front_down(v, n, i);
+        return n;
+    }
+    if (max > 0 && e.place.position < v[0].place.position) {
+        v[0] = e;
+        front_down(v, n, 0);
+    }
+    return n;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    uint32_t x = ((const struct queue_entry *)a)->place.position;
+    uint32_t y = ((const struct queue_entry *)b)->place.position;
+    return (x > y) - (x < y);
+}
+
+size_t core_queue_list(struct core *c, const struct uuid *owner_id, uint32_t after,
+    struct queue_entry *ret, size_t max, size_t *ret_size)
+{
+    size_t n = 0;
+    struct owner *o;
+    *ret_size = 0;
+    freshen_places(c);
+    for (size_t i = 0; (o = map_next(&c->owners, &i)) != NULL;) {
+        for (size_t k = 0; k < o->lanes.n && (owner_id == NULL || uuid_eq(&o->id, owner_id)); k++) {
+            list_for(it, &o->lanes.v[k]->jobs)
+            {
+                const struct job *j = container_of(it, struct job, link);
+                ++*ret_size;
+                if (j->position > after)
+                    n = front_add(ret, n, max, (struct queue_entry){j->task->id, place_of(c, j)});
+            }
+        }
+    }
+    qsort(ret, n, sizeof(*ret), by_place);
+    return n;
 }

@@ -38,3 +38,50 @@ UNION ALL
 SELECT b.id
 FROM unnest($1::uuid[]) AS want (id)
 CROSS JOIN LATERAL (SELECT id FROM builds WHERE builds.id = want.id OFFSET 0) AS b;
+
+-- name: own_conversation :many
+-- $1 task_id uuid, $2 after bigint (-1: from the first), $3 most bigint
+SELECT id, role, content, created_at
+FROM messages
+WHERE task_id = $1::uuid AND id > $2::bigint
+ORDER BY id
+LIMIT $3::bigint;
+
+-- name: own_build_lines :many
+-- $1 task_id uuid, $2 build_number int, $3 line bigint (the place behind which it begins), $4 most bigint
+-- What the jobs of its builds logged, build after build.
+SELECT b.build_number, l.id, l.level, l.stage, l.output, l.created_at
+FROM tasks t
+JOIN builds b ON b.workspace_id = t.workspace_id
+JOIN build_logs l ON l.job_id = b.job_id
+WHERE t.id = $1::uuid AND b.build_number >= $2::int
+    AND (b.build_number > $2::int OR l.id > $3::bigint)
+ORDER BY b.build_number, l.id
+LIMIT $4::bigint;
+
+-- name: own_agent_lines :many
+-- $1 task_id uuid, $2 build_number int, $3 line bigint (the place behind which it begins), $4 most bigint
+-- What its agents logged, each under the build that started it.
+SELECT b.build_number, l.id, l.level, l.source, l.output, l.created_at
+FROM tasks t
+JOIN builds b ON b.workspace_id = t.workspace_id
+JOIN agent_logs l ON l.agent_id = b.agent_id
+WHERE t.id = $1::uuid AND b.build_number >= $2::int
+    AND (b.build_number > $2::int OR l.id > $3::bigint)
+ORDER BY b.build_number, l.id
+LIMIT $4::bigint;
+
+-- name: own_build_list :many
+-- $1 task_id uuid, $2 before build_number int, $3 most bigint
+-- Newest first.
+SELECT b.id, b.build_number, b.transition::text, b.reason::text, j.state::text, j.error,
+    b.initiator_id, i.username, b.template_version_id, v.name, b.created_at, j.started_at,
+    j.completed_at, b.deadline
+FROM tasks t
+JOIN builds b ON b.workspace_id = t.workspace_id
+JOIN jobs j ON j.id = b.job_id
+JOIN template_versions v ON v.id = b.template_version_id
+LEFT JOIN users i ON i.id = b.initiator_id
+WHERE t.id = $1::uuid AND b.build_number < $2::int
+ORDER BY b.build_number DESC
+LIMIT $3::bigint;

@@ -351,3 +351,89 @@ def test_a_thousand_at_once(cluster, made):
     assert {t["id"] for t in found} == set(ids) and len(found) == 1000
     results = bulk(api, [{"op": "delete", "task": i} for i in ids])
     assert {r["status"] for r in results} == {204}
+
+
+# ---- the queue, and what a task has done
+
+
+def test_the_queue_as_each_may_see_it(cluster, made):
+    api, carol = cluster.api(), cluster.api("carol")
+    whole = own(api, "/queue", limit=1000).json()
+    positions = [entry["position"] for entry in whole["queue"]]
+    assert positions == list(range(1, whole["size"] + 1)) and whole["others"] == 0
+    assert whole["cap"] == 2 and whole["holding"] == 2 and whole["next_cursor"] is None
+    assert {"of-bob"} < {entry["task"]["name"] for entry in whole["queue"]}
+    entry = whole["queue"][3]
+    assert set(entry) == {"position", "eta_seconds", "task"}
+    assert {"owner_name", "priority", "name"} < set(entry["task"]) and "initial_prompt" not in entry["task"]
+
+    of_bob = own(cluster.api("bob"), "/queue").json()
+    assert names([entry["task"] for entry in of_bob["queue"]]) == ["of-bob"]
+    assert of_bob["others"] == whole["size"] - 1 and of_bob["size"] == whole["size"]
+    assert own(carol, "/queue").json()["queue"] == []
+
+    found, cursor = [], {}
+    while cursor is not None:
+        page = own(api, "/queue", limit=5, **cursor).json()
+        found += page["queue"]
+        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
+    assert [e["task"]["id"] for e in found] == [e["task"]["id"] for e in whole["queue"]]
+
+    one = own(api, "/queue/" + entry["task"]["id"]).json()
+    assert one["position"] == entry["position"] and one["size"] == whole["size"]
+    runs = own(api, "/queue/" + made[0]["id"]).json()
+    assert runs["position"] is None and runs["status"] == "active"
+    problem_of(own(carol, "/queue/" + made[0]["id"], expect=404))
+
+
+def listed(api, task, what, limit):
+    """All of a listing, page by page."""
+    found, cursor = [], {}
+    while True:
+        page = own(api, f"/tasks/{task['id']}/{what}", limit=limit, **cursor).json()
+        found += page[{"conversation": "messages"}.get(what, what)]
+        cursor = {"cursor": page["cursor"]}
+        if page["next_cursor"] is None:
+            return found, page["cursor"]
+
+
+def test_what_a_task_has_done(clusters):
+    """Goal: conversation, logs and builds, whole in pages of any size; a cursor of the end gives what is new."""
+    cluster = clusters(workers=1)
+    api = cluster.api()
+    task = api.create(cluster.shell, "for i in 1 2 3; do echo line-$i; done", name="talker")
+    api.wait_complete(task)
+    api.pause(task)
+    api.wait_status(task, "paused")
+    for what, least in (("conversation", 2), ("logs", 2), ("builds", 2)):
+        whole, end = listed(api, task, what, 1000)
+        assert len(whole) >= least, what
+        for limit in (1, 2):
+            assert listed(api, task, what, limit)[0] == whole, what
+        problem_of(own(cluster.api("bob"), f"/tasks/{task['id']}/{what}", expect=404))
+        problem_of(own(api, f"/tasks/{task['id']}/{what}", expect=400, cursor="AAAA"))
+        problem_of(own(api, f"/tasks/{task['id']}/{what}", expect=400, limit="x"))
+        if what != "builds":
+            assert own(api, f"/tasks/{task['id']}/{what}", cursor=end).json()["next_cursor"] is None
+    talk = listed(api, task, "conversation", 100)[0]
+    assert talk[0]["role"] == "user" and "line-3" in talk[-1]["content"]
+    builds = listed(api, task, "builds", 100)[0]
+    assert [(b["build_number"], b["transition"], b["state"]) for b in builds] == [
+        (2, "stop", "succeeded"), (1, "start", "succeeded")]
+    logs, end = listed(api, task, "logs", 100)
+    assert {"build", "agent"} >= {line["source"] for line in logs} and logs[0]["output"]
+
+    resumed = api.post(f"/tasks/{task['id']}/resume", prefix=OWN, expect=202).json()
+    assert resumed["workspace_build_number"] == 3
+    api.wait_state(task, "idle")
+    new = own(api, f"/tasks/{task['id']}/logs", cursor=end).json()["logs"]
+    assert new and all(line["build_number"] == 3 or line["source"] == "agent" for line in new)
+    whole = listed(api, task, "logs", 1000)[0]
+    assert sorted(map(str, whole)) == sorted(map(str, logs + new))
+    problem_of(api.post(f"/tasks/{task['id']}/resume", prefix=OWN, expect=409))
+
+
+def test_the_document_is_served(cluster):
+    answer = cluster.api().with_token(None).get("/openapi.json", prefix=OWN, expect=200)
+    assert answer.json()["openapi"].startswith("3.1")
+    cluster.api().get("/openapi.json", prefix=OWN, headers={"If-None-Match": answer.headers["ETag"]}, expect=304)
