@@ -8,6 +8,7 @@ import pytest
 
 from lib.api import OWN, Api, problem_of
 from lib.load import ONCE
+from lib.wait import wait_until
 
 CLUSTER = dict(workers=1, scheduler={"cap": 2})
 
@@ -379,8 +380,11 @@ def test_the_queue_as_each_may_see_it(cluster, made):
         cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
     assert [e["task"]["id"] for e in found] == [e["task"]["id"] for e in whole["queue"]]
 
-    one = own(api, "/queue/" + entry["task"]["id"]).json()
-    assert one["position"] == entry["position"] and one["size"] == whole["size"]
+    def place():  # may be half a second old
+        one = own(api, "/queue/" + entry["task"]["id"]).json()
+        return one["position"] == entry["position"] and one["size"] == whole["size"]
+
+    wait_until(place, "the place is that of the list", 5)
     runs = own(api, "/queue/" + made[0]["id"]).json()
     assert runs["position"] is None and runs["status"] == "active"
     problem_of(own(carol, "/queue/" + made[0]["id"], expect=404))
