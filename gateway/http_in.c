@@ -111,10 +111,13 @@ static void read_oauth_state(struct request *r, struct lws *wsi)
 static char *copy_all(struct lws *wsi, enum lws_token_indexes token)
 {
     char text[OWN_HEADER_MAX + 1];
-    return copy(wsi, token, text, sizeof(text)) ? mem_strdup(text) : NULL;
+    if (!has(wsi, token))
+        return NULL;
+    return mem_strdup(copy(wsi, token, text, sizeof(text)) ? text : "");
 }
 
-/* One that is longer than any can be stays too long. */
+/* One that is longer than any can be is kept empty: a condition that does not hold, a key that is
+ * none.  It must not count as absent. */
 static void read_own_headers(struct request *r, struct lws *wsi)
 {
     static const char key[] = "idempotency-key:";
