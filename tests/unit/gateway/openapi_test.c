@@ -4,7 +4,7 @@
  * route.def is one operation (operationId is the handler, x-stint-auth the auth column), and there
  * is no other.
  *
- * stint.json has Stint's own routes and those without a prefix, coder.json Coder's.  A path of a
+ * stint.json has Stint's own routes, coder.json Coder's and those without a prefix.  A path of a
  * document begins with its server's; what is there under both of Coder's prefixes is written once.
  */
 #include <setjmp.h>
@@ -32,7 +32,7 @@ static const struct row {
 
 static bool is_own(const struct row *row)
 {
-    return strcmp(row->prefixes, "STINT") == 0 || strcmp(row->prefixes, "ROOT") == 0;
+    return strcmp(row->prefixes, "STINT") == 0;
 }
 
 static const char *prefix_of(const struct row *row)
