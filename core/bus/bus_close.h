@@ -22,8 +22,8 @@
  * reachable. */
 bool bus_close(void (*close)(void *owner), void *owner);
 
-/* For nng to send.  When its pipe closes at that moment, nng 1.5 forgets it: whoever looks for leaks
- * passes over what this function has allocated (tests/lib/leaks.txt). */
+/* For nng to send.  When its pipe closes at that moment, nng 1.5 forgets it: whoever looks for
+ * leaks passes over what this function has allocated (tests/lib/leaks.txt). */
 nng_msg *bus_message_new(size_t n);
 
 #endif
