@@ -198,24 +198,45 @@ static bool read_name(struct request *r, struct new_key *k)
     return true;
 }
 
-/* The newest form is a list, of which one is meant. */
+static bool refuse_scope(struct request *r, const char *field, const char *value, const char *why)
+{
+    char detail[160];
+    snprintf(detail, sizeof(detail), "\"%.64s\": %s", value, why);
+    answer_invalid(r, 400, "Invalid scope.", field, detail);
+    return false;
+}
+
+/* Limits to single objects, which we do not have: who asks for them must not get more. */
+static bool check_allow_list(struct request *r)
+{
+    const json_t *list;
+    if (!request_texts(r, "allow_list", &list))
+        return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *what = json_string_value(json_array_get(list, i));
+        if (strcmp(what, "*:*") != 0)
+            return refuse_scope(r, "allow_list", what, "keys are for all objects, *:*");
+    }
+    return true;
+}
+
+/* Older clients send one, newer ones a list of which one is meant. */
 static bool read_scope(struct request *r, struct new_key *k)
 {
     const char *scope;
-    const json_t *first = json_array_get(json_object_get(r->json, "scopes"), 0);
-    if (!request_text(r, "scope", &scope))
+    const json_t *scopes;
+    if (!request_text(r, "scope", &scope) || !request_texts(r, "scopes", &scopes) ||
+        !check_allow_list(r))
         return false;
-    if (scope[0] == '\0' && json_is_string(first))
-        scope = json_string_value(first);
-    if (json_array_size(json_object_get(r->json, "scopes")) > 1)
-        scope = "of several kinds";
+    const char *first = json_string_value(json_array_get(scopes, 0));
+    if (json_array_size(scopes) > 1 ||
+        (first != NULL && scope[0] != '\0' && strcmp(first, scope) != 0))
+        return refuse_scope(r, "scopes", first, "a key has one scope");
+    if (first != NULL)
+        scope = first;
     if (scope[0] == '\0' || rights_scope_parse(scope, &k->scope))
         return true;
-    char detail[160];
-    snprintf(detail, sizeof(detail),
-        "\"%.64s\" is no scope; there are all, application_connect and read", scope);
-    answer_invalid(r, 400, "Invalid scope.", "scope", detail);
-    return false;
+    return refuse_scope(r, "scope", scope, "there are all, application_connect and read");
 }
 
 /* A lifetime is Go's: nanoseconds. */

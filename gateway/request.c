@@ -187,6 +187,16 @@ bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t 
     return true;
 }
 
+bool request_texts(struct request *r, const char *key, const json_t **ret_list)
+{
+    const json_t *v = json_object_get(r->json, key);
+    bool ok = is_absent(v) || json_is_array(v);
+    for (size_t i = 0; ok && i < json_array_size(v); i++)
+        ok = json_is_string(json_array_get(v, i));
+    *ret_list = is_absent(v) ? NULL : v;
+    return ok || wrong_type(r, key, "a list of texts");
+}
+
 bool request_may_touch(const struct request *r, const struct uuid *owner)
 {
     return rights_may(&r->who, OBJECT_TASK, rights_action_of(r), owner);

@@ -141,6 +141,8 @@ json_t *request_json(struct request *r);
 bool request_text(struct request *r, const char *key, const char **ret_text);
 bool request_uuid(struct request *r, const char *key, struct uuid *ret_id);
 bool request_int(struct request *r, const char *key, int64_t otherwise, int64_t *ret_value);
+/* A list of texts; NULL when it is absent. */
+bool request_texts(struct request *r, const char *key, const json_t **ret_list);
 
 /* A prompt or message within its limit?  False: a 413 has been answered. */
 bool task_check_prompt(struct request *r, const char *prompt);

@@ -148,6 +148,10 @@ static void on_roles(struct request *r, const struct uuid *id, const char *usern
     }
     if (request_json(r) == NULL || !user_read_roles(r, roles, sizeof(roles)))
         return;
+    if (!json_is_array(json_object_get(r->json, "roles"))) { /* none at all must be meant */
+        answer_invalid(r, 400, "Validation failed.", "roles", "must be there");
+        return;
+    }
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_USER_SET_ROLES);
     db_add_uuid(b, &c->id);

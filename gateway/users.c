@@ -604,32 +604,44 @@ static struct new_user *read_user(struct request *r, bool is_first)
 /* Everybody is in the one organization there is. */
 static bool check_organizations(struct request *r)
 {
-    const json_t *ids = json_object_get(r->json, "organization_ids");
+    const json_t *ids;
+    if (!request_texts(r, "organization_ids", &ids))
+        return false;
     for (size_t i = 0; i < json_array_size(ids) && !r->is_over; i++) {
         const char *id = json_string_value(json_array_get(ids, i));
-        if (id == NULL || !organization_is(r->gw, id))
-            answer_errorf(r, 404, NULL,
-                "Organization does not exist with the provided id \"%.64s\".",
-                id != NULL ? id : "");
+        if (!organization_is(r->gw, id))
+            answer_errorf(
+                r, 404, NULL, "Organization does not exist with the provided id \"%.64s\".", id);
     }
     return !r->is_over;
 }
 
+/* A word of a list with commas? */
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *s = words; (s = strstr(s, word)) != NULL; s += n)
+        if ((s == words || s[-1] == ',') && (s[n] == ',' || s[n] == '\0'))
+            return true;
+    return false;
+}
+
 bool user_read_roles(struct request *r, char *buf, size_t size)
 {
-    const json_t *roles = json_object_get(r->json, "roles");
+    const json_t *roles;
     char detail[160];
+    if (!request_texts(r, "roles", &roles))
+        return false;
     for (size_t i = 0; i < json_array_size(roles); i++) {
         const char *name = json_string_value(json_array_get(roles, i));
         size_t used = strlen(buf);
-        if (name == NULL || !rights_role_is_known(name) || used + strlen(name) + 2 > size) {
+        if (!rights_role_is_known(name) || used + strlen(name) + 2 > size) {
             snprintf(detail, sizeof(detail),
-                "\"%.64s\" is no role; there are owner, template-admin, auditor and member",
-                name != NULL ? name : "");
+                "\"%.64s\" is no role; there are owner, template-admin, auditor and member", name);
             answer_invalid(r, 400, "One or more of the roles are not known.", "roles", detail);
             return false;
         }
-        if (strcmp(name, "member") != 0)
+        if (!has_word(buf, name))
             snprintf(buf + used, size - used, ",%s", name);
     }
     return true;
