@@ -12,14 +12,6 @@ from lib.fixtures import (  # noqa: E402, F401
     api, cluster, clusters, pytest_runtest_makereport, session, stint)
 
 
-# Facts that are known not to hold yet, and why.  One that has begun to hold is reported as XPASS:
-# then its line goes.
-NOT_YET = {
-    "test_watching_a_workspace_as_events": "nothing can be watched yet",
-    "test_watching_a_workspace_over_websocket": "nothing can be watched yet",
-}
-
-
 def pytest_collection_modifyitems(items):
     """Files whose tests share a Stint are run by one process, and by three at most, each of which
     has a Postgres; others are dealt out test by test."""
@@ -27,5 +19,3 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "agentapi" not in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(f"stint{paths.index(str(item.path)) % 3}"))
-        if "agentapi" not in item.path.parts and item.originalname in NOT_YET:
-            item.add_marker(pytest.mark.xfail(reason=NOT_YET[item.originalname], strict=False))

@@ -230,14 +230,10 @@ def test_one_dies_under_load(cluster, both, revive):
 
 # ---------------------------------------------------------------- streams
 
-NO_STREAMS = pytest.mark.xfail(reason="the event routes are not there yet", strict=False)
-
-
 def follow(cluster, which, last_event_id=None, path="/events", user="admin"):
     return EventStream(cluster.gateways[which].url + OWN + path, cluster.session.tokens[user], last_event_id)
 
 
-@NO_STREAMS
 def test_a_stream_goes_on_at_the_other(cluster, both, revive):
     """Goal: kill -9 of the gateway that a stream comes from; with its last id the other goes on: what
     happened meanwhile is told, and the state is not told all over again."""
@@ -265,7 +261,6 @@ def test_a_stream_goes_on_at_the_other(cluster, both, revive):
         assert before["id"] not in told, "what has not changed is not told again"
 
 
-@NO_STREAMS
 def test_a_tasks_stream_goes_on_at_the_other(cluster, both, revive):
     """Goal: the conversation as a stream, cut in the middle by kill -9: no entry is lost or doubled."""
     one, two = both("bob")
@@ -295,7 +290,6 @@ def test_a_tasks_stream_goes_on_at_the_other(cluster, both, revive):
     assert sorted({m["id"] for m in seen}) == sorted(whole), "every entry"
 
 
-@NO_STREAMS
 def test_a_stream_ends_with_its_gateway_and_not_before(cluster, both, revive):
     """Goal: SIGTERM ends streams in order; the client goes on at the other where it was."""
     one, _ = both()
@@ -311,7 +305,6 @@ def test_a_stream_ends_with_its_gateway_and_not_before(cluster, both, revive):
         assert "reset" not in [e.name for e in events]
 
 
-@NO_STREAMS
 def test_no_stream_without_a_token(cluster):
     """Goal: 401 at either, before the first byte of a stream."""
     for gateway in cluster.gateways:

@@ -47,6 +47,13 @@ def test_login_with_a_bad_token(coder):
         "You are signed out or your session has expired. Please sign in again to continue.")
 
 
+def test_the_page_for_a_browser(cluster, coder):
+    """Which the command line opens, for a person to copy a token from."""
+    page = coder.client("coder login").request("GET", "/cli-auth")
+    assert page.status_code in (200, 302, 303, 307), page.text
+    assert page.status_code != 200 or page.headers["Content-Type"].startswith("text/html")
+
+
 def test_login_to_a_new_deployment(clusters):
     """Nobody is there yet: the first user is made, and logs in; a second first user is refused."""
     cluster = clusters(workers=0)
