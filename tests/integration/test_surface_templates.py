@@ -208,6 +208,8 @@ def test_an_import_is_canceled(cluster, api, pushed):
         message_of(api.patch(path + "/cancel", expect=400))
     finally:
         cluster.workers[0].start()
+    again = api.import_version(pack(templates.shell(description="after the cancel")))
+    assert again["job"]["status"] == "succeeded", "the worker is back"
 
 
 def test_a_template_is_removed(cluster, api):
