@@ -9,6 +9,7 @@
 
 #include "cli/suggest.h"
 #include "cli/task_list.h"
+#include "core/base/mem.h"
 
 static const char *const statuses[] = {
     "pending", "initializing", "active", "paused", "unknown", "error"};
@@ -50,6 +51,58 @@ enum err task_list_fetch(struct cli *cli, const struct list_wanted *wanted, json
     return e;
 }
 
+/* ---- pages, by Stint's own route ---- */
+
+static bool wants_page(const struct call *call)
+{
+    return call_has(call, "label") || call_has(call, "limit") || call_has(call, "cursor");
+}
+
+static void add_parameter(struct strbuf *path, const char *key, const char *value)
+{
+    if (value == NULL)
+        return;
+    strbuf_addf(path, "%c%s=", strchr(path->s, '?') == NULL ? '?' : '&', key);
+    api_add_escaped(path, value);
+}
+
+/* "name=value" as it is written everywhere here; the gateway says "name:value". */
+static void add_label(struct strbuf *path, const char *label)
+{
+    scoped_free char *text = mem_strdup(label);
+    char *equals = strchr(text, '=');
+    if (equals != NULL)
+        *equals = ':';
+    add_parameter(path, "label", text);
+}
+
+static enum err fetch_page(
+    struct cli *cli, const struct call *call, const struct list_wanted *wanted, json_t **ret_list)
+{
+    struct strbuf path;
+    const char *label;
+    strbuf_init(&path);
+    strbuf_addstr(&path, "/api/stint/v1/tasks");
+    add_parameter(&path, "owner", wanted->user);
+    add_parameter(&path, "status", wanted->status);
+    for (size_t i = 0; (label = call_text_at(call, "label", i)) != NULL; i++)
+        add_label(&path, label);
+    add_parameter(&path, "limit", call_text(call, "limit"));
+    add_parameter(&path, "cursor", call_text(call, "cursor"));
+    enum err e = api_call(cli, "GET", path.s, NULL, ret_list);
+    strbuf_done(&path);
+    return e;
+}
+
+static void say_next(struct cli *cli, const json_t *list)
+{
+    const char *cursor = table_string(list, "next_cursor");
+    if (cursor[0] != '\0')
+        cli_say(cli, "There are more: --cursor %s", cursor);
+}
+
+/* ---- the command ---- */
+
 static void print_ids(struct cli *cli, const json_t *tasks)
 {
     size_t i;
@@ -75,10 +128,13 @@ static enum err run_list(struct cli *cli, const struct call *call)
         e = check_status(cli, status);
     if (e == ERR_OK && call_has(call, "all") && call_has(call, "user"))
         e = cli_fail(cli, ERR_USAGE, "--all and --user exclude each other");
+    if (e == ERR_OK && call_has(call, "watch") && wants_page(call))
+        e = cli_fail(cli, ERR_USAGE, "--watch excludes --label, --limit and --cursor");
     if (e == ERR_OK && call_has(call, "watch"))
         return task_list_watch(cli, call, &wanted, columns);
     if (e == ERR_OK)
-        e = task_list_fetch(cli, &wanted, &list);
+        e = wants_page(call) ? fetch_page(cli, call, &wanted, &list)
+                             : task_list_fetch(cli, &wanted, &list);
     if (e != ERR_OK)
         return e;
 
@@ -91,6 +147,7 @@ static enum err run_list(struct cli *cli, const struct call *call)
         table_print(cli, columns, tasks);
     else
         cli_say(cli, "No tasks found. Create one: stint task create 'what is to be done'");
+    say_next(cli, list);
     return ERR_OK;
 }
 
@@ -99,6 +156,9 @@ static const struct flag list_flags[] = {
         "Only these: pending, initializing, active, paused, unknown or error."),
     SWITCH('a', "all", "Everybody's tasks, as far as you may see them."),
     FLAG(0, "user", "USER", "The tasks of this user."),
+    FLAG(0, "label", "NAME=VALUE", "With this label, or with any of this NAME; may be repeated."),
+    FLAG(0, "limit", "N", "So many at most; how to go on is said below them."),
+    FLAG(0, "cursor", "TEXT", "Go on behind an earlier page."),
     SWITCH('q', "quiet", "Ids and nothing else, one per line."),
     SWITCH('w', "watch", "Stay, and show what changes, until Ctrl-C."),
     {0},

@@ -184,8 +184,9 @@ def test_a_push_is_told_of_its_import(cluster, stint, tmp_path, api):
 
 
 def test_options_of_a_task(cluster, stint, api):
-    """Goal: priority, labels, time limit, idle timeout and earliest start reach the task; what is
-    wrong is said before anything is asked."""
+    """Goal: priority, labels, time limit, idle timeout and earliest start reach the task, which is
+    found by its labels and page by page; what is wrong is said before anything is asked."""
+    api.create(cluster.shell, "echo another")
     out = stint("task", "create", "-t", "shell", "echo hi", "--priority", "7", "--label", "team=web",
                 "--label", "n=1", "--time-limit", "90m", "--idle-timeout", "30m", "--start-after", "1h", "--json")
     task = json.loads(out.stdout)
@@ -193,6 +194,12 @@ def test_options_of_a_task(cluster, stint, api):
     assert (kept["priority"], kept["labels"], kept["time_limit_ms"], kept["ttl_ms"]) == (
         7, {"team": "web", "n": "1"}, 5400000, 1800000)
     assert kept["start_after"] and kept["status"] == "pending"
+    assert stint("task", "list", "--label", "team=web", "--label", "n", "-q").stdout.split() == [task["id"]]
+    assert stint("task", "list", "--label", "team=ops", "-q").stdout == ""
+    first = stint("task", "list", "--limit", "1", "-q")
+    cursor = re.search("--cursor (\\S+)", first.stderr).group(1)
+    second = stint("task", "list", "--limit", "1", "--cursor", cursor, "-q")
+    assert first.stdout.split() == [task["id"]] and second.stdout.split() not in ([], [task["id"]])
     for wrong in (["--priority", "1000"], ["--priority", "x"], ["--label", "team"], ["--label", "=x"],
                   ["--time-limit", "soon"], ["--start-after", "yesterday"]):
         done = stint("task", "create", "-t", "shell", "echo hi", *wrong, check=None)
