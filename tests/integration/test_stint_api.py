@@ -2,6 +2,9 @@
 """Tasks over /api/stint/v1: pages, filters, members, conditions, bulk operations, the queue, logs."""
 
 
+import os
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from lib.api import OWN, Api, problem_of
 from lib.load import ONCE
 from lib.wait import wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 CLUSTER = dict(workers=1, scheduler={"cap": 2})
 
@@ -441,3 +446,16 @@ def test_the_document_is_served(cluster):
     answer = cluster.api().with_token(None).get("/openapi.json", prefix=OWN, expect=200)
     assert answer.json()["openapi"].startswith("3.1")
     cluster.api().get("/openapi.json", prefix=OWN, headers={"If-None-Match": answer.headers["ETag"]}, expect=304)
+
+
+def test_the_examples_of_the_manual(cluster, made):
+    """Goal: what docs/API.md shows does what it says."""
+    with open(os.path.join(ROOT, "docs/API.md")) as f:
+        script = "\n".join(re.findall(r"```sh\n(.*?)```", f.read(), re.S))
+    script = script.replace("curl -sS", "curl -sS -o /dev/null -w '%{http_code} '")
+    env = {"PATH": os.environ["PATH"], "CODER_URL": cluster.gateway.url, "TASK": made[1]["id"],
+           "CODER_SESSION_TOKEN": cluster.api().token}
+    done = subprocess.run(["bash", "-eu"], input=script, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    codes = done.stdout.split()
+    assert codes[:-1] == ["201", "201", "200", "200", "200", "202"] and codes[-1] in ("204", "409")
