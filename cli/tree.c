@@ -101,6 +101,7 @@ static const struct command token_group = {
 
 static const struct command *const commands[] = {
     &task_group,
+    &queue_command,
     &template_group,
     &user_group,
     &token_group,

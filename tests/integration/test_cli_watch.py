@@ -200,6 +200,9 @@ def test_options_of_a_task(cluster, stint, api):
     cursor = re.search("--cursor (\\S+)", first.stderr).group(1)
     second = stint("task", "list", "--limit", "1", "--cursor", cursor, "-q")
     assert first.stdout.split() == [task["id"]] and second.stdout.split() not in ([], [task["id"]])
+    queued = stint("queue")
+    assert "of them other people's" in queued.stderr and "hold compute" in queued.stderr
+    assert isinstance(json.loads(stint("queue", "--json").stdout), list)
     for wrong in (["--priority", "1000"], ["--priority", "x"], ["--label", "team"], ["--label", "=x"],
                   ["--time-limit", "soon"], ["--start-after", "yesterday"]):
         done = stint("task", "create", "-t", "shell", "echo hi", *wrong, check=None)
