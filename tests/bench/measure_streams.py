@@ -39,7 +39,6 @@ async def one_change(api, task_id, streams, i):
     """Milliseconds from the request that changes a task until each reader has the change."""
     mark = f"bench-{i}-"
     told = [asyncio.create_task(until(reader, mark.encode())) for reader, _ in streams]
-    await asyncio.sleep(0)
     begin = time.monotonic()
     await asyncio.to_thread(api.patch, f"/tasks/{task_id}", {"display_name": mark},
                             prefix="/api/stint/v1", expect=200)

@@ -247,6 +247,8 @@ def test_redis_forgets(cluster, api):
             api.patch(f"/tasks/{task['id']}", {"display_name": name}, prefix=STINT, expect=200)
             until_task(events, task, lambda t: t["display_name"] == name)
             until_task(one, task, lambda t: t["display_name"] == name)
+            with stream(cluster, last=last, gateway=1) as late:
+                assert names(synced(late))[0] == "reset"
     for old in (last, "0-0", "1-1", "nonsense", "9" * 30 + "-1"):
         with stream(cluster, last=old) as events:
             assert names(synced(events))[0] == "reset"
