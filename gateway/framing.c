@@ -131,10 +131,15 @@ static bool escape_byte(struct framing *f, unsigned char c)
     return is_hex(c) && !ends;
 }
 
-static enum framing_fault target_end(struct framing *f)
+/* Known before the end, so that what is wrong further on is answered in the right shape. */
+static void look_for_prefix(struct framing *f)
 {
     static const char own[] = "/api/stint/v1";
     f->is_own_prefix = f->n_word >= sizeof(own) - 1 && memcmp(f->word, own, sizeof(own) - 1) == 0;
+}
+
+static enum framing_fault target_end(struct framing *f)
+{
     f->state = FRAMING_VERSION_PART;
     f->n_word = 0;
     f->body_left = 0;
@@ -146,6 +151,7 @@ static enum framing_fault target_byte(struct framing *f, unsigned char c)
     if (c == ' ')
         return target_end(f);
     word_add(f, c);
+    look_for_prefix(f);
     if (is_control(c) || c == '\t' || (f->target_bytes == 0 && c != '/'))
         return FRAMING_URL;
     if (f->escape > 0 && !escape_byte(f, c))
