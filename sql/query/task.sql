@@ -13,27 +13,29 @@ WHERE deleted_at IS NULL
 
 -- name: task_read :many
 -- $1 ids uuid[]
--- All that GET shows of these tasks; those that are gone are left out.  OFFSET 0 keeps it a look-up by
--- key for each id, whatever the tables looked like when the statement was planned.
+-- All that GET shows of these tasks; those that are gone are left out.  OFFSET 0 keeps each part a look-up
+-- by key for each id, whatever the tables looked like when the statement was planned; joined directly they
+-- would be walked from end to end.
 SELECT t.id, t.organization_id, t.owner_id, t.owner_username, t.owner_avatar_url, t.name,
     t.display_name, t.template_id, t.template_version_id, t.template_name,
     t.template_display_name, t.template_icon, t.workspace_id, t.workspace_name, t.build_number,
     t.transition::text, t.job_state::text, t.agent_id, t.agent_lifecycle::text,
     t.agent_connected_at, t.app_id, t.app_health::text, t.prompt, t.status, t.state::text,
     t.state_message, t.state_uri, t.state_at, t.build_created_at, t.created_at,
-    t.workspace_updated_at, t.build_id, t.job_error, t.priority, t.labels::text,
-    t.template_parameters::text, t.template_version_preset_id, t.start_after, t.time_limit_ms, t.ttl_ms,
-    t.revision
+    t.workspace_updated_at, t.build_id, t.job_error, o.priority, o.labels::text,
+    o.template_parameters::text, o.template_version_preset_id, o.start_after, o.time_limit_ms, w.ttl_ms,
+    o.revision
 FROM unnest($1::uuid[]) AS want (id)
+CROSS JOIN LATERAL (SELECT * FROM tasks_of_any_status AS s WHERE s.id = want.id OFFSET 0) AS t
 CROSS JOIN LATERAL (
-    SELECT s.*, o.priority, o.labels, o.template_parameters, o.template_version_preset_id, o.start_after,
-        o.time_limit_ms, o.revision, w.ttl_ms
-    FROM tasks_with_status AS s
-    JOIN tasks o ON o.id = s.id
-    JOIN workspaces w ON w.id = s.workspace_id
-    WHERE s.id = want.id
-    OFFSET 0
-) AS t;
+    SELECT priority, labels, template_parameters, template_version_preset_id, start_after,
+        time_limit_ms, revision
+    FROM tasks WHERE tasks.id = t.id OFFSET 0
+) AS o
+CROSS JOIN LATERAL (
+    SELECT ttl_ms FROM workspaces WHERE workspaces.id = t.workspace_id OFFSET 0
+) AS w
+WHERE t.deleted_at IS NULL;
 
 -- name: task_list :many
 -- $1 organization_id uuid
