@@ -2,8 +2,9 @@
 /*
  * pattern.c - into the C library's dialect, then regcomp().
  *
- * The C library's own limits are wide: nested repeats like ((a{255}){255}){255} would eat the
- * machine.  So the repeats of a pattern, multiplied whether nested or not, have a bound.
+ * The C library's own limits are wide: it writes repeats out, so that ((a{255}){255}){255} or
+ * ((((a+)+)+)+)+ would eat the machine.  So the size of a pattern written out has a bound, counted
+ * in atoms.
  */
 #include "core/base/pattern.h"
 
@@ -15,11 +16,16 @@
 #include "core/base/strbuf.h"
 
 #define REPEATS_MAX 1000
+#define ATOMS_MAX   5000
+#define DEPTH_MAX   32
 
 struct reading {
     const char *at;
     struct strbuf out;
-    unsigned long repeats; /* all of them multiplied */
+    /* Written out: of each group that is open, and of the last atom in the innermost one, which may
+     * be repeated; 0: nothing to repeat. */
+    unsigned long atoms[DEPTH_MAX + 1], last;
+    unsigned depth;
     struct errctx *ctx;
 };
 
@@ -41,6 +47,48 @@ static enum err wrong(struct reading *r, const char *why)
 {
     return err_set(r->ctx, ERR_CONFIG, "%s", why);
 }
+
+/* ---- its size ---- */
+
+static void add_atom(struct reading *r, unsigned long n)
+{
+    r->atoms[r->depth] += n;
+    r->last = n;
+}
+
+static enum err open_group(struct reading *r)
+{
+    if (r->depth == DEPTH_MAX)
+        return wrong(r, "its groups are nested more than 32 deep");
+    r->atoms[++r->depth] = 0;
+    r->last = 0;
+    return ERR_OK;
+}
+
+static enum err close_group(struct reading *r)
+{
+    if (r->depth == 0)
+        return wrong(r, ") without (; write \\) for itself");
+    r->depth--;
+    add_atom(r, r->atoms[r->depth + 1] + 1);
+    return ERR_OK;
+}
+
+/* The last atom is written `n` times. */
+static enum err repeat(struct reading *r, unsigned long n)
+{
+    if (r->last == 0)
+        return wrong(r, "a repeat has nothing before it, or another repeat");
+    if (n > REPEATS_MAX)
+        return wrong(r, "it repeats something more than 1000 times");
+    if (n > 1)
+        r->atoms[r->depth] += r->last * (n - 1);
+    r->last = 0;
+    return r->atoms[r->depth] > ATOMS_MAX ? wrong(r, "its repeats multiply to more than 5000")
+                                          : ERR_OK;
+}
+
+/* ---- its parts ---- */
 
 /* What a backslash and a letter stand for; "" : nothing known. */
 static const char *class_of(char letter, bool inside)
@@ -141,32 +189,54 @@ static enum err read_repeat(struct reading *r)
         end++;
     if (end == begin + 1 || *end != '}')
         return wrong(r, "{ begins a repeat like {2} or {1,8}; write \\{ for itself");
-    r->repeats *= n > 1 ? n : 1;
-    if (n > REPEATS_MAX || r->repeats > REPEATS_MAX)
-        return wrong(r, "its repeats multiply to more than 1000");
     strbuf_add(&r->out, begin, (size_t)(end + 1 - begin));
     r->at = end + 1;
-    return ERR_OK;
+    r->at += *r->at == '?'; /* how little it takes makes no difference to whether it matches */
+    return repeat(r, n);
+}
+
+static enum err read_mark(struct reading *r)
+{
+    char c = *r->at++;
+    strbuf_addch(&r->out, c);
+    switch (c) {
+    case '(':
+        r->at += r->at[0] == '?' ? 2 : 0;
+        return open_group(r);
+    case ')':
+        return close_group(r);
+    case '*':
+    case '+':
+    case '?':
+        r->at += *r->at == '?';
+        return repeat(r, c == '+' ? 2 : 1);
+    case '|':
+    case '^':
+    case '$':
+        r->last = 0;
+        return ERR_OK;
+    default:
+        add_atom(r, 1);
+        return ERR_OK;
+    }
 }
 
 static enum err read_one(struct reading *r)
 {
-    if (r->at[0] == '\\')
-        return read_escape(r);
-    if (r->at[0] == '[')
-        return read_bracket(r);
+    if (r->at[0] == '\\' || r->at[0] == '[') {
+        add_atom(r, 1);
+        return r->at[0] == '[' ? read_bracket(r) : read_escape(r);
+    }
     if (r->at[0] == '{')
         return read_repeat(r);
     if (r->at[0] == '(' && r->at[1] == '?' && r->at[2] != ':')
         return wrong(r, "of (?...) only (?:...) is known");
-    strbuf_addch(&r->out, *r->at);
-    r->at += r->at[0] == '(' && r->at[1] == '?' ? 3 : 1;
-    return ERR_OK;
+    return read_mark(r);
 }
 
 static enum err compile(const char *text, regex_t *ret, struct errctx *ctx)
 {
-    struct reading r = {.at = text, .repeats = 1, .ctx = ctx};
+    struct reading r = {.at = text, .ctx = ctx};
     enum err e = ERR_OK;
     char why[128];
     if (strlen(text) > PATTERN_BYTES_MAX)
@@ -174,6 +244,8 @@ static enum err compile(const char *text, regex_t *ret, struct errctx *ctx)
     strbuf_init(&r.out);
     while (e == ERR_OK && *r.at != '\0')
         e = read_one(&r);
+    if (e == ERR_OK && r.depth > 0)
+        e = wrong(&r, "( without )");
     int code = e == ERR_OK ? regcomp(ret, r.out.s, REG_EXTENDED | REG_NOSUB) : 0;
     if (code != 0) {
         regerror(code, ret, why, sizeof(why));

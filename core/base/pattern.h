@@ -4,8 +4,9 @@
  *
  * POSIX extended ones as the C library has them, and of the wider dialect what people write without
  * thinking: \d \D \s \S \w \W, inside brackets too, and (?:...).  What would make matching dear or
- * mean something else is refused: back references, other (?...), repeats that multiply to more than
- * 1,000, more than 512 bytes.  Bytes are matched, not characters; unless anchored, anywhere.
+ * mean something else is refused: back references, other (?...), repeats of repeats (but .*? is
+ * .*), more than 1,000 of one thing or 5,000 in all, more than 512 bytes.  Bytes are matched, not
+ * characters; unless anchored, anywhere.
  */
 #ifndef CORE_BASE_PATTERN_H
 #define CORE_BASE_PATTERN_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gateway_fuzz.c - the gateway's own decoders of what strangers send: queries, paths, chunked
- * bodies, framing, tokens, ID tokens, and text that becomes JSON.  The first byte chooses.
+ * bodies, framing, tokens, ID tokens, cursors, and text that becomes JSON.  The first byte chooses.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@
 #include "gateway/jwt.h"
 #include "gateway/route.h"
 #include "gateway/search.h"
+#include "gateway/task_events.h"
+#include "gateway/task_query.h"
 #include "gateway/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -108,12 +111,41 @@ static void fuzz_json(const char *text, size_t n)
     strbuf_done(&out);
 }
 
+/* The parts are ended by NULs, as requests have them.  A list's cursor is one of that list. */
+static void fuzz_task_query(const char *query, size_t n)
+{
+    struct task_query q, again;
+    struct task_query_error e;
+    char cursor[TASK_CURSOR_SIZE], with[TASK_CURSOR_SIZE + 8];
+    if (n == 0 || query[n - 1] != '\0' || !task_query_parse(query, n, &q, &e) || q.has_cursor)
+        return;
+    const struct task_place place = {.key = 7, .created_us = 8};
+    task_cursor_format(&q, &place, cursor);
+    snprintf(with, sizeof(with), "cursor=%s", cursor);
+    if (q.hash == 0 && q.order == ORDER_CREATED &&
+        (!task_query_parse(with, strlen(with) + 1, &again, &e) || again.after.key != 7))
+        abort();
+}
+
+/* What is read is written the same. */
+static void fuzz_cursors(const char *text)
+{
+    struct task_cursor c, again;
+    char id[TASK_EVENT_ID_SIZE];
+    if (!task_cursor_read(text, &c))
+        return;
+    task_cursor_write(&c, id);
+    if (!task_cursor_read(id, &again) || again.message != c.message ||
+        again.job_line != c.job_line || again.agent_line != c.agent_line)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n == 0)
         return 0;
     scoped_free char *text = mem_strndup((const char *)data + 1, n - 1);
-    switch (data[0] % 7) {
+    switch (data[0] % 9) {
     case 0:
         fuzz_search(text);
         break;
@@ -131,6 +163,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         break;
     case 5:
         fuzz_jwt(text);
+        break;
+    case 6:
+        fuzz_task_query((const char *)data + 1, n - 1);
+        break;
+    case 7:
+        fuzz_cursors(text);
         break;
     default:
         fuzz_json(text, strlen(text));

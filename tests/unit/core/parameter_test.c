@@ -32,6 +32,8 @@ static void patterns_match(void **state)
         {"^https://[^/]+/\\S+$", "https://x/y", true },
         {"^(a|b){3,}$",          "abab",        true },
         {"^x\\ty$",              "x\ty",        true },
+        {"^a+?b*?c{2}?$",        "acc",         true },
+        {"^a+?$",                "",            false},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct errctx why = {0};
@@ -48,20 +50,25 @@ static void patterns_are_refused(void **state)
     static const struct {
         const char *pattern, *why;
     } rows[] = {
-        {"(",                       ""             },
-        {"a\\",                     "backslash"    },
-        {"(a)\\1",                  "backslash"    },
-        {"\\pL",                    "backslash"    },
-        {"[\\D]",                   "backslash"    },
-        {"(?=a)",                   "(?:...)"      },
-        {"(?i)a",                   "(?:...)"      },
-        {"[a",                      "[ without ]"  },
-        {"[[:alpha",                "[: without :]"},
-        {"a{",                      "repeat"       },
-        {"a{x}",                    "repeat"       },
-        {"a{1001}",                 "1000"         },
-        {"((a{255}){255}){255}",    "1000"         },
-        {"a{99999999999999999999}", "1000"         },
+        {"(",                                           ""                 },
+        {"a\\",                                         "backslash"        },
+        {"(a)\\1",                                      "backslash"        },
+        {"\\pL",                                        "backslash"        },
+        {"[\\D]",                                       "backslash"        },
+        {"(?=a)",                                       "(?:...)"          },
+        {"(?i)a",                                       "(?:...)"          },
+        {"[a",                                          "[ without ]"      },
+        {"[[:alpha",                                    "[: without :]"    },
+        {"a{",                                          "repeat"           },
+        {"a{x}",                                        "repeat"           },
+        {"a{1001}",                                     "1000"             },
+        {"((a{255}){255}){255}",                        "5000"             },
+        {"((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)", "5000"             },
+        {"a++",                                         "another repeat"   },
+        {"*a",                                          "nothing before it"},
+        {"(a",                                          "( without )"      },
+        {"a)",                                          ") without ("      },
+        {"a{99999999999999999999}",                     "1000"             },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct errctx why = {0};
