@@ -245,7 +245,10 @@ def test_the_agent_of_a_task(cluster, api):
     assert coders["apps"] == agent["apps"] and coders["health"] == {"healthy": True}
     workspace = api.get(f"/workspaces/{task['workspace_id']}", expect=200).json()
     [shown] = workspace["latest_build"]["resources"][0]["agents"]
-    assert shown["id"] == agent["id"] and shown["apps"] == agent["apps"]
+    statuses = shown["apps"][0].pop("statuses")
+    assert [(s["state"], s["message"]) for s in statuses] == [("complete", "up")]
+    assert shown["id"] == agent["id"] and shown["apps"] == [
+        {k: v for k, v in app.items() if k != "statuses"} for app in agent["apps"]]
     assert workspace["latest_build"]["deadline"] is None and workspace["ttl_ms"] is None
     api.pause(task)
     api.wait_status(task, "paused")

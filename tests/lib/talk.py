@@ -59,9 +59,14 @@ def inputs(api, task):
 
 
 def wait_said(api, task, text, deadline=30):
-    """Until the conversation shows that the app has said `text`."""
-    wait_until(lambda: any(text in content for kind, content in entries(api, task) if kind == "output"),
-               f"the app says {text!r}", deadline, interval=0.1, say=lambda: entries(api, task))
+    """Until the conversation shows that the app has said `text`.  While the app is unhealthy (it is
+    being started again) the conversation cannot be had."""
+    def has_said():
+        answer = api.get(f"/tasks/me/{task['id']}/logs", expect=(200, 409))
+        return answer.status_code == 200 and any(
+            text in e["content"] for e in answer.json()["logs"] if e["type"] == "output")
+
+    wait_until(has_said, f"the app says {text!r}", deadline, interval=0.1)
 
 
 def assert_in_order(api, task, *texts):
