@@ -88,6 +88,15 @@ static bool match(const char *path, size_t skip, const char *pattern, struct rou
     return *pattern == '\0' && *at == '\0';
 }
 
+/* What one of our own patterns names word for word is no other one's {word}: /tasks/bulk. */
+static bool is_named(enum route_prefix prefix, const char *rest)
+{
+    for (size_t i = 0; prefix == PREFIX_STINT && i < COUNT(routes); i++)
+        if ((routes[i].prefixes & prefix) != 0 && strcmp(routes[i].pattern, rest) == 0)
+            return true;
+    return false;
+}
+
 enum route_found route_find(enum http_method method, const char *path,
     const struct route **ret_route, struct route_params *ret_params)
 {
@@ -98,7 +107,7 @@ enum route_found route_find(enum http_method method, const char *path,
         if ((routes[i].prefixes & prefix) == 0 || !match(path, skip, routes[i].pattern, ret_params))
             continue;
         found = ROUTE_OTHER_METHOD;
-        if (routes[i].method == method) {
+        if (routes[i].method == method && (ret_params->n == 0 || !is_named(prefix, path + skip))) {
             *ret_route = &routes[i];
             return ROUTE_FOUND;
         }

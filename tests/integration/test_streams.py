@@ -240,9 +240,11 @@ def test_redis_forgets(cluster, api):
         last = synced(events)[-1].id
         synced(one)
         for forget in (cluster.redis.client.flushall, lambda: (cluster.redis.kill(), cluster.redis.start())):
+            is_gone = forget != cluster.redis.client.flushall
             forget()
-            told = synced(events)
-            assert names(told)[0] == "reset" and task["id"] in [t["id"] for t in tasks_of(told)]
+            if is_gone:  # else whoever had read all misses nothing when news come at once
+                told = synced(events)
+                assert names(told)[0] == "reset" and task["id"] in [t["id"] for t in tasks_of(told)]
             name = uuid.uuid4().hex
             api.patch(f"/tasks/{task['id']}", {"display_name": name}, prefix=STINT, expect=200)
             until_task(events, task, lambda t: t["display_name"] == name)
