@@ -153,13 +153,17 @@ static enum err turn(struct follow *f, bool *ret_exists)
         e = cli_fail(f->cli, ERR_CANCELED, "interrupted");
     else if (e == ERR_OK && !reply.is_stream) {
         e = judge(f, &reply, ret_exists);
-        if (e == ERR_OK && *ret_exists)
+        if (e == ERR_OK && *ret_exists && is_hopeless(f))
+            e = api_refused(f->cli, &reply);
+        else if (e == ERR_OK && *ret_exists)
             wait_a_while(f, "");
     } else if (e != ERR_OK && is_hopeless(f)) {
         e = api_unreachable(f->cli, e, ctx.text);
     } else {
         if (e != ERR_OK || !f->is_up)
             wait_a_while(f, ctx.text);
+        else /* an end in order: soon again, but not in a circle */
+            f->cli->wait_ms(f->cli, WAIT_MS_MIN);
         e = ERR_OK;
     }
     http_reply_done(&reply);

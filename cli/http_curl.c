@@ -233,6 +233,8 @@ static enum err stream(struct http *base, const struct http_request *rq,
     curl_multi_add_handle(h->multi, l->easy);
     CURLcode rc = run_stream(&s);
     curl_easy_getinfo(l->easy, CURLINFO_RESPONSE_CODE, &reply->status);
+    if (!s.is_begun) /* it ended before its first byte */
+        reply->is_stream = reply->status == 200 && is_event_stream(l->easy);
     curl_multi_remove_handle(h->multi, l->easy);
     curl_slist_free_all(headers);
     if (rc == CURLE_OPERATION_TIMEDOUT && l->cause[0] == '\0')

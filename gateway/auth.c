@@ -325,6 +325,7 @@ static void check_person(struct request *r, request_fn then)
     uint8_t hash[TOKEN_HASH_BYTES];
     token_parse(r->token, &t);
     token_hash(&t, hash);
+    r->auth_mark = r->gw->auth->n_forgotten;
     struct key *k = remembered(r->gw->auth, &t, hash);
     if (k != NULL) {
         r->who = k->who;
@@ -334,7 +335,6 @@ static void check_person(struct request *r, request_fn then)
     }
     metric_add(&r->gw->metrics.key_lookups, 1);
     r->then = then;
-    r->auth_mark = r->gw->auth->n_forgotten;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_API_KEY_GET);
     db_add_text(b, t.id);
@@ -397,6 +397,11 @@ bool auth_check_form(struct request *r)
         refuse(r, "Invalid \"coder_session_token\" cookie API key format: unexpected length or "
                   "characters.");
     return !r->is_over;
+}
+
+bool auth_is_current(const struct request *r)
+{
+    return r->auth_mark == r->gw->auth->n_forgotten;
 }
 
 void auth_check(struct request *r, request_fn then)

@@ -20,6 +20,8 @@ void auth_free(struct auth *a);
 /* By the form of the token alone.  False: a 401 has been answered. */
 bool auth_check_form(struct request *r);
 /* Fills r->who and goes on with `then`, or answers 401 or 403. */
+/* Nothing has been revoked since it was found out who asks. */
+bool auth_is_current(const struct request *r);
 void auth_check(struct request *r, request_fn then);
 /* After the commit that ended a key, or changed a user: his roles, his status, all his keys. */
 void auth_forget(struct auth *a, const char *key_id);

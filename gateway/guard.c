@@ -375,7 +375,7 @@ struct guard *guard_new(struct http *h)
 {
     struct guard *g = mem_alloc(sizeof(*g));
     g->h = h;
-    g->n_fds = (size_t)h->gw->conf.connections_max + HTTP_DESCRIPTORS_SPARE;
+    g->n_fds = HTTP_DESCRIPTORS(h->gw->conf.connections_max);
     g->by_fd = mem_calloc(g->n_fds, sizeof(*g->by_fd));
     g->timer = timer_new(h->gw->loop, on_look, g);
     timer_start(g->timer, LOOK_MS, LOOK_MS);

@@ -202,7 +202,7 @@ static enum err try_address(const struct gateway_conf *conf, struct errctx *ctx)
 static void limit_descriptors(int64_t connections_max)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections_max + HTTP_DESCRIPTORS_SPARE;
+    rlim_t wanted = (rlim_t)HTTP_DESCRIPTORS(connections_max);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) {

@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "gateway/auth.h"
+#include "gateway/framing.h"
 #include "gateway/guard.h"
 #include "gateway/http_private.h"
 #include "gateway/idempotency.h"
@@ -191,7 +192,7 @@ static bool is_forged(struct request *r, struct lws *wsi)
 /* Whom it is from; false when those have too many under way already. */
 static bool admit_client(struct http *h, struct request *r, struct lws *wsi)
 {
-    char forwarded[4096];
+    char forwarded[FRAMING_HEAD_MAX + 1]; /* one that did not fit would hide whom it is from */
     bool has_any = copy(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded));
     return guard_admit_request(h->guard, r, has_any ? forwarded : NULL);
 }

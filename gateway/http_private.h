@@ -19,8 +19,9 @@
 #define HTTP_STALL_SECONDS 30
 /* For the database or the scheduler; longer than any of their own limits. */
 #define HTTP_ANSWER_SECONDS 60
-/* Descriptors for databases, buses, files. */
-#define HTTP_DESCRIPTORS_SPARE 256
+/* Descriptors: a WebSocket has two; further ones for databases, buses, files. */
+#define HTTP_DESCRIPTORS_SPARE            256
+#define HTTP_DESCRIPTORS(connections_max) (2 * (size_t)(connections_max) + HTTP_DESCRIPTORS_SPARE)
 /* All bodies that are being received together. */
 #define HTTP_BODIES_BYTES_MAX (256 * 1024 * 1024)
 

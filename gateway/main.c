@@ -253,6 +253,7 @@ static enum err serve(struct gateway *gw, struct errctx *ctx)
     loop_on_terminate(gw->loop, on_terminate, &end);
     loop_run(gw->loop);
     timer_free(end.timer);
+    loop_finish_work(gw->loop); /* its callbacks use what is closed now */
     close_all(gw);
     loop_free(gw->loop);
     http_free(gw->http);

@@ -93,7 +93,7 @@ static void ask_command(struct request *r, const struct task_blob *b)
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_reply);
 }
 
-/* ---- PATCH: at most an input and an update, committed together ---- */
+/* ---- PATCH: an input, or an update ---- */
 
 static void on_bulk(struct request *r, const Stint__V1__Envelope *reply)
 {
@@ -128,12 +128,11 @@ static void fill_update(
     m->ttl_ms = (uint64_t)o->ttl_ms;
 }
 
-/* The input goes first: when it is refused, the condition of the update does not hold. */
 static void ask_update(struct request *r, const struct task_blob *b)
 {
     const struct change *c = r->state;
     int set[8];
-    Stint__V1__TaskCondition first, second;
+    Stint__V1__TaskCondition only_if;
     Stint__V1__TaskCommand input = STINT__V1__TASK_COMMAND__INIT;
     Stint__V1__TaskUpdate update = STINT__V1__TASK_UPDATE__INIT;
     Stint__V1__TaskBulk__Item items[2] = {
@@ -141,7 +140,7 @@ static void ask_update(struct request *r, const struct task_blob *b)
     Stint__V1__TaskBulk__Item *list[2] = {&items[0], &items[1]};
     Stint__V1__TaskBulk bulk = STINT__V1__TASK_BULK__INIT;
     bulk.item = list;
-    input.only_if = update.only_if = condition_of(r, b, &first);
+    input.only_if = update.only_if = condition_of(r, b, &only_if);
     input.task_id = update.task_id = wire_uuid(&b->id);
     input.initiator_id = wire_uuid(&r->who.id);
     if (c->input != NULL) {
@@ -149,10 +148,6 @@ static void ask_update(struct request *r, const struct task_blob *b)
         input.input = (char *)(uintptr_t)c->input;
         items[bulk.n_item].what_case = STINT__V1__TASK_BULK__ITEM__WHAT_COMMAND;
         items[bulk.n_item++].command = &input;
-        stint__v1__task_condition__init(&second);
-        second.build_id = wire_uuid(&b->build_id);
-        second.revision = (uint64_t)b->revision + 1;
-        update.only_if = &second;
     }
     fill_update(r, &c->options, &update, set);
     update.label = own_texts(c->options.labels, &update.n_label);
@@ -252,6 +247,8 @@ static bool read_patch(struct change *c, const json_t *json)
     if (strlen(c->input) > PROMPT_BYTES_MAX)
         return own_problem_set(p, 413, "input-too-large", "The input is too large.",
             "\"input\" has %zu bytes; the limit is %d.", strlen(c->input), PROMPT_BYTES_MAX);
+    if (c->options.set != 0) /* they have different conditions: one might be refused */
+        return own_problem_invalid(p, "input", "\"input\" is changed by itself.");
     return c->input[strspn(c->input, " \t\r\n\v\f")] != '\0' ||
            own_problem_invalid(p, "input", "\"input\" must be more than white space.");
 }

@@ -19,6 +19,7 @@
 
 #define POOL_MAX       128
 #define KEEP_BYTES_MAX (64 * 1024)
+#define JSON_MARKS_MAX 20000
 #define MALFORMED      "Request body must be valid JSON."
 
 static struct request *pool[POOL_MAX];
@@ -137,9 +138,22 @@ void *request_state(struct request *r, size_t size, void (*done)(void *state))
     return r->state;
 }
 
+/* Values take a hundred times the memory of their text. */
+static bool has_too_many_values(const struct strbuf *body)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < body->len; i++)
+        n += body->s[i] == ',' || body->s[i] == '{' || body->s[i] == '[';
+    return n > JSON_MARKS_MAX && (n > 10 * JSON_MARKS_MAX || n > body->len / 16);
+}
+
 json_t *request_json(struct request *r)
 {
     json_error_t e;
+    if (has_too_many_values(&r->body)) {
+        answer_error(r, 413, "Request body too large.", "It has too many values.");
+        return NULL;
+    }
     r->json = json_loadb(r->body.s, r->body.len, 0, &e);
     if (json_is_object(r->json))
         return r->json;

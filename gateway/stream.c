@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "gateway/auth.h"
 #include "gateway/stream_private.h"
 
 /* How often all streams are looked after. */
@@ -44,6 +45,7 @@ bool stream_check_wanted(struct request *r)
 /* ---- life ---- */
 
 static void unwatch(struct stream *s);
+static void end(struct stream *s, enum stream_close why);
 
 static void free_stream(struct stream *s)
 {
@@ -86,6 +88,10 @@ static void open_now(void *arg)
         s->is_ending = true;
         s->why = STREAM_CLOSE_GOING_AWAY;
         stream_http_ask(s);
+        return;
+    }
+    if (!auth_is_current(s->r)) { /* it may come again */
+        end(s, STREAM_CLOSE_REVOKED);
         return;
     }
     ask_for_more(s);
@@ -316,7 +322,7 @@ void stream_revoke(struct gateway *gw, const char *key_id, const struct uuid *us
         struct stream *s = container_of(it, struct stream, all);
         const struct principal *who = &s->r->who;
         bool is_it = key_id != NULL ? strcmp(who->key_id, key_id) == 0 : uuid_eq(&who->id, user_id);
-        if (is_it && s->wsi != NULL)
+        if (is_it) /* also one that is not open yet */
             end(s, STREAM_CLOSE_REVOKED);
     }
 }

@@ -136,6 +136,14 @@ void user_appearance_set(struct request *r)
 
 /* ---- PUT /users/{user}/roles ---- */
 
+static void on_roles_set(struct request *r, const struct db_result *const *results)
+{
+    if (db_rows(results[1]) == 0)
+        answer_forbidden(r);
+    else
+        on_changed(r, results);
+}
+
 static void on_roles(struct request *r, const struct uuid *id, const char *username)
 {
     struct change *c = begin(r, id, username);
@@ -153,10 +161,12 @@ static void on_roles(struct request *r, const struct uuid *id, const char *usern
         return;
     }
     struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_USER_LOCK_OWNERS);
     db_batch_add(b, SQL_USER_SET_ROLES);
     db_add_uuid(b, &c->id);
     db_add_text(b, roles);
-    ask_db(r, b, on_changed);
+    db_add_uuid(b, &r->who.id);
+    ask_db(r, b, on_roles_set);
 }
 
 void user_roles_set(struct request *r)
@@ -262,7 +272,7 @@ static void on_old_verified(struct request *r, bool ok, const char *hash)
             r, 400, "Old password is incorrect.", "old_password", "Old password is incorrect.");
         return;
     }
-    attempt_succeeded(r, c->username);
+    attempt_succeeded(r, uuid_format(&c->id).s);
     if (strcmp(c->password, c->old_password) == 0)
         answer_invalid(r, 400, "New password cannot match old password.", "password",
             "must differ from the old one");
@@ -303,7 +313,7 @@ static void on_password(struct request *r, const struct uuid *id, const char *us
         !request_text(r, "password", &c->password) || !user_check_password(r, c->password))
         return;
     if (is_self(r, &c->id))
-        attempt_begin(r, c->username, ask_old);
+        attempt_begin(r, uuid_format(&c->id).s, ask_old); /* names can be changed */
     else if (may_manage(r, &c->id))
         ask_old(r);
 }
@@ -317,7 +327,7 @@ void user_set_password(struct request *r)
 
 static void on_deleted(struct request *r, const struct db_result *const *results)
 {
-    if (db_int(results[0], 0, 0) == 0) {
+    if (db_int(results[1], 0, 0) == 0) {
         answer_error(r, 417,
             "You cannot delete a user that has workspaces. Delete their workspaces and try again!",
             NULL);
@@ -337,8 +347,10 @@ static void on_delete(struct request *r, const struct uuid *id, const char *user
         return;
     }
     struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_USER_LOCK_OWNERS);
     db_batch_add(b, SQL_USER_DELETE);
     db_add_uuid(b, &c->id);
+    db_add_uuid(b, &r->who.id);
     ask_db(r, b, on_deleted);
 }
 

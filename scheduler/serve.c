@@ -7,6 +7,8 @@
  */
 #include "scheduler/serve.h"
 
+#include <string.h>
+
 #include <stdio.h>
 
 #include "core/base/cleanup.h"
@@ -248,8 +250,9 @@ static void expect(struct core *c, const Stint__V1__TaskCondition *m)
     if (m == NULL)
         return;
     only_if.revision = m->revision;
-    if (wire_get_uuid(&m->build_id, &only_if.build_id))
-        core_expect(c, &only_if);
+    if (!wire_get_uuid(&m->build_id, &only_if.build_id))
+        memset(&only_if.build_id, 0xff, sizeof(only_if.build_id)); /* unreadable: never true */
+    core_expect(c, &only_if);
 }
 
 static void resume_with(

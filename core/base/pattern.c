@@ -16,7 +16,7 @@
 #include "core/base/strbuf.h"
 
 #define REPEATS_MAX 1000
-#define ATOMS_MAX   5000
+#define ATOMS_MAX   256
 #define DEPTH_MAX   32
 
 struct reading {
@@ -84,7 +84,7 @@ static enum err repeat(struct reading *r, unsigned long n)
     if (n > 1)
         r->atoms[r->depth] += r->last * (n - 1);
     r->last = 0;
-    return r->atoms[r->depth] > ATOMS_MAX ? wrong(r, "its repeats multiply to more than 5000")
+    return r->atoms[r->depth] > ATOMS_MAX ? wrong(r, "written out it is longer than 256 characters")
                                           : ERR_OK;
 }
 
@@ -123,11 +123,16 @@ static enum err read_escape(struct reading *r)
     return ERR_OK;
 }
 
-/* One element of a bracket expression; ']' and '-' that were escaped move to where they count as
- * themselves. */
-static enum err read_element(
-    struct reading *r, struct strbuf *set, bool *has_bracket, bool *has_dash)
+/* A bracket expression; ']', '^' and '-' that were escaped move to where they count as themselves.
+ */
+struct bracket {
+    struct strbuf set;
+    bool has_bracket, has_caret, has_dash;
+};
+
+static enum err read_element(struct reading *r, struct bracket *b)
 {
+    struct strbuf *set = &b->set;
     const char *text = r->at[0] == '\\' ? class_of(r->at[1], true) : "";
     if (r->at[0] == '[' && r->at[1] == ':') {
         const char *end = strstr(r->at + 2, ":]");
@@ -144,9 +149,11 @@ static enum err read_element(
     if (text[0] != '\0')
         strbuf_addstr(set, text);
     else if (r->at[1] == ']')
-        *has_bracket = true;
+        b->has_bracket = true;
+    else if (r->at[1] == '^')
+        b->has_caret = true;
     else if (r->at[1] == '-')
-        *has_dash = true;
+        b->has_dash = true;
     else if (is_mark(r->at[1]))
         strbuf_addch(set, r->at[1]);
     else
@@ -155,27 +162,35 @@ static enum err read_element(
     return ERR_OK;
 }
 
+static void write_bracket(struct strbuf *out, const struct bracket *b, bool is_negated)
+{
+    bool is_caret_first = b->has_caret && !is_negated && !b->has_bracket && b->set.len == 0;
+    if (is_caret_first)
+        strbuf_addstr(out, b->has_dash ? "[-^]" : "\\^");
+    else
+        strbuf_addf(out, "[%s%s%s%s%s]", is_negated ? "^" : "", b->has_bracket ? "]" : "", b->set.s,
+            b->has_caret ? "^" : "", b->has_dash ? "-" : "");
+}
+
 static enum err read_bracket(struct reading *r)
 {
-    scoped(strbuf_done) struct strbuf set;
-    strbuf_init(&set);
+    struct bracket b = {.has_bracket = false};
     enum err e = ERR_OK;
-    bool has_bracket = false, has_dash = false;
+    strbuf_init(&b.set);
     bool is_negated = *++r->at == '^';
     r->at += is_negated;
     if (*r->at == ']') {
-        has_bracket = true;
+        b.has_bracket = true;
         r->at++;
     }
     while (e == ERR_OK && *r->at != '\0' && *r->at != ']')
-        e = read_element(r, &set, &has_bracket, &has_dash);
-    if (e != ERR_OK)
-        return e;
-    if (*r->at++ == '\0')
-        return wrong(r, "[ without ]");
-    strbuf_addf(&r->out, "[%s%s%s%s]", is_negated ? "^" : "", has_bracket ? "]" : "", set.s,
-        has_dash ? "-" : "");
-    return ERR_OK;
+        e = read_element(r, &b);
+    if (e == ERR_OK && *r->at++ == '\0')
+        e = wrong(r, "[ without ]");
+    if (e == ERR_OK)
+        write_bracket(&r->out, &b, is_negated);
+    strbuf_done(&b.set);
+    return e;
 }
 
 static enum err read_repeat(struct reading *r)
@@ -270,7 +285,7 @@ bool pattern_matches(const char *text, const char *value)
     struct errctx ignored = {0};
     if (compile(text, &compiled, &ignored) != ERR_OK)
         return false;
-    bool matches = regexec(&compiled, value, 0, NULL, 0) == 0;
+    bool matches = strlen(value) <= PATTERN_VALUE_MAX && regexec(&compiled, value, 0, NULL, 0) == 0;
     regfree(&compiled);
     return matches;
 }

@@ -27,6 +27,7 @@
 #define BLOCK_MS    "1000"
 #define READ_MAX    "512"
 #define PAUSE_MS    200
+#define RETRY_MS    1000
 #define ENTRIES_MAX 100000
 /* Entries with more ids than that take the room of several. */
 #define IDS_USUAL 16
@@ -74,6 +75,7 @@ int feed_id_compare(struct feed_id a, struct feed_id b)
 struct feed_writer {
     struct kv *kv;
     char name;
+    struct timer *retry;
     bool owes; /* an entry did not arrive: "anything" is to be said */
     uint64_t epoch, n;
     void (*on_state)(void *arg, bool up);
@@ -88,6 +90,7 @@ static void on_added(void *arg, enum err code, const struct redisReply *reply)
     w->owes = true;
     if (reply == NULL)
         return; /* said when the connection is back */
+    timer_start(w->retry, RETRY_MS, 0);
     log_warn("a change cannot be told, readers will read everything error=%s", LOG_Q(reply->str));
     static const char *const argv[] = {"DEL", FEED_STREAM};
     if (strncmp(reply->str, "WRONGTYPE", 9) == 0)
@@ -114,6 +117,11 @@ static void pay(struct feed_writer *w)
     add(w, NULL, 0);
 }
 
+static void on_retry(void *arg)
+{
+    pay(arg);
+}
+
 static void on_writer_state(void *arg, bool up)
 {
     struct feed_writer *w = arg;
@@ -128,6 +136,7 @@ struct feed_writer *feed_writer_new(
 {
     struct feed_writer *w = mem_alloc(sizeof(*w));
     *w = (struct feed_writer){.name = name, .on_state = on_state, .arg = arg};
+    w->retry = timer_new(l, on_retry, w);
     w->kv = kv_new(l, url, on_writer_state, w);
     return w;
 }
@@ -137,6 +146,7 @@ void feed_writer_free(struct feed_writer *w)
     if (w == NULL)
         return;
     kv_free(w->kv);
+    timer_free(w->retry);
     free(w);
 }
 

@@ -36,6 +36,7 @@ struct hook {
 };
 
 struct loop {
+    size_t n_work; /* under way on other threads */
     uv_loop_t uv;
     uv_async_t wake;
     uv_prepare_t turn;
@@ -201,6 +202,7 @@ void loop_on_hangup(struct loop *l, loop_fn fn, void *arg)
 
 struct job {
     uv_work_t req;
+    struct loop *loop;
     loop_fn work, done;
     void *arg;
 };
@@ -215,6 +217,7 @@ static void on_work_done(uv_work_t *req, int status)
 {
     struct job *j = (struct job *)req;
     (void)status;
+    j->loop->n_work--;
     if (j->done != NULL)
         j->done(j->arg);
     free(j);
@@ -223,10 +226,18 @@ static void on_work_done(uv_work_t *req, int status)
 void loop_work(struct loop *l, loop_fn work, loop_fn done, void *arg)
 {
     struct job *j = mem_alloc(sizeof(*j));
+    j->loop = l;
+    l->n_work++;
     j->work = work;
     j->done = done;
     j->arg = arg;
     must(uv_queue_work(&l->uv, &j->req, on_work, on_work_done));
+}
+
+void loop_finish_work(struct loop *l)
+{
+    while (l->n_work > 0)
+        uv_run(&l->uv, UV_RUN_ONCE);
 }
 
 /* ---- timers ---- */

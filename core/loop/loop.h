@@ -44,6 +44,8 @@ void loop_on_hangup(struct loop *l, loop_fn fn, void *arg);
 
 /* Run `work` on a thread of libuv's pool, then `done` on the loop's thread. */
 void loop_work(struct loop *l, loop_fn work, loop_fn done, void *arg);
+/* Waits for all that is under way; what is done next may begin more. */
+void loop_finish_work(struct loop *l);
 
 /* A timer; monotonic.  timer_start() on a running one restarts it; repeat_ms 0: once. */
 struct timer;

@@ -42,9 +42,10 @@ ORDER BY want.place;
 -- $1 id uuid
 -- Whose it is, of which task, and which template version that has.
 SELECT w.owner_id, w.task_id, t.template_version_id
-FROM workspaces w
+FROM (
+    SELECT owner_id, task_id, deleted_at FROM workspaces WHERE workspaces.id = $1::uuid OFFSET 0) AS w
 JOIN tasks t ON t.id = w.task_id
-WHERE w.id = $1::uuid AND w.deleted_at IS NULL;
+WHERE w.deleted_at IS NULL;
 
 -- name: build_list :many
 -- $1 workspace_id uuid, $2 since timestamptz, $3 after_id uuid, $4 limit bigint, $5 offset bigint

@@ -27,6 +27,7 @@ WHERE user_id = $1::uuid AND key = $2::text AND created_at < now() - interval '2
 INSERT INTO idempotency_keys AS k (user_id, key, request_hash, seed, session_pid, session_start)
 SELECT $1::uuid, $2::text, $3::bytea, $4::uuid, a.pid, a.backend_start
 FROM pg_stat_get_activity(pg_backend_pid()) a
+WHERE 10000 > (SELECT count(*) FROM (SELECT FROM idempotency_keys WHERE user_id = $1::uuid LIMIT 10000) AS own)
 ON CONFLICT (user_id, key) DO UPDATE
 SET session_pid = excluded.session_pid, session_start = excluded.session_start, claimed_at = now()
 WHERE k.status IS NULL AND k.request_hash = excluded.request_hash

@@ -26,7 +26,8 @@ LIMIT 1;
 SELECT t.id, t.owner_id
 FROM unnest($1::uuid[]) AS want (id)
 CROSS JOIN LATERAL (
-    SELECT id, owner_id FROM tasks WHERE tasks.id = want.id AND deleted_at IS NULL OFFSET 0) AS t;
+    SELECT id, owner_id, deleted_at FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t
+WHERE t.deleted_at IS NULL;
 
 -- name: own_made_find :many
 -- $1 ids uuid[] of tasks and builds

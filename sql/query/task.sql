@@ -4,12 +4,14 @@
 -- name: task_find :one
 -- $1 id uuid (or NULL: by name), $2 owner_id uuid, $3 name text
 -- Whose is it?  An id speaks for itself; a name counts within its owner's tasks.
-SELECT id, owner_id
-FROM tasks
-WHERE deleted_at IS NULL
-    AND id = coalesce($1::uuid, (
+SELECT t.id, t.owner_id
+FROM (
+    SELECT id, owner_id, deleted_at FROM tasks
+    WHERE id = coalesce($1::uuid, (
         SELECT id FROM tasks
-        WHERE owner_id = $2::uuid AND lower(name) = lower($3::text) AND deleted_at IS NULL));
+        WHERE owner_id = $2::uuid AND lower(name) = lower($3::text) AND deleted_at IS NULL))
+    OFFSET 0) AS t -- by its key, whatever the table looked like when this was planned
+WHERE t.deleted_at IS NULL;
 
 -- name: task_read :many
 -- $1 ids uuid[]

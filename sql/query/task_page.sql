@@ -20,7 +20,7 @@ LEFT JOIN LATERAL (
             WHEN v.state IS NOT NULL THEN v.state::text
             WHEN v.status = 'initializing' THEN 'working'
         END AS state
-    FROM tasks_with_status v
+    FROM tasks_of_any_status v
     WHERE v.id = t.id AND ($3::text[] IS NOT NULL OR $4::text[] IS NOT NULL OR $11::boolean IS NOT NULL)
     OFFSET 0
 ) s ON true
@@ -60,7 +60,7 @@ LEFT JOIN LATERAL (
             WHEN v.state IS NOT NULL THEN v.state::text
             WHEN v.status = 'initializing' THEN 'working'
         END AS state
-    FROM tasks_with_status v
+    FROM tasks_of_any_status v
     WHERE v.id = t.id AND ($3::text[] IS NOT NULL OR $4::text[] IS NOT NULL OR $11::boolean IS NOT NULL)
     OFFSET 0
 ) s ON true
@@ -94,7 +94,7 @@ LEFT JOIN LATERAL (
             WHEN v.state IS NOT NULL THEN v.state::text
             WHEN v.status = 'initializing' THEN 'working'
         END AS state
-    FROM tasks_with_status v
+    FROM tasks_of_any_status v
     WHERE v.id = t.id AND ($3::text[] IS NOT NULL OR $4::text[] IS NOT NULL OR $11::boolean IS NOT NULL)
     OFFSET 0
 ) s ON true

@@ -82,10 +82,18 @@ SET username = $2::text, name = $3::text, updated_at = now(),
     github_com_user_id = CASE WHEN $5::boolean THEN $4::int8 ELSE github_com_user_id END
 WHERE id = $1::uuid AND deleted_at IS NULL;
 
--- name: user_set_roles :exec
--- $1 id uuid, $2 roles text, comma-separated
+-- name: user_lock_owners :exec
+-- Before an owner is removed or ceases to be one: two must not do it to each other.
+SELECT pg_advisory_xact_lock(7083, 3);
+
+-- name: user_set_roles :one
+-- $1 id uuid, $2 roles text, comma-separated, $3 by whom uuid
+-- No row: who asks is no owner any more.
 UPDATE users SET roles = string_to_array($2::text, ','), updated_at = now()
-WHERE id = $1::uuid AND deleted_at IS NULL;
+WHERE id = $1::uuid AND deleted_at IS NULL AND EXISTS (
+    SELECT FROM users u WHERE u.id = $3::uuid AND u.deleted_at IS NULL AND u.status = 'active'
+        AND 'owner' = ANY (u.roles))
+RETURNING id;
 
 -- name: user_set_status :exec
 -- $1 id uuid, $2 status text
@@ -109,11 +117,13 @@ UPDATE users SET hashed_password = $2::text, updated_at = now()
 WHERE id = $1::uuid AND deleted_at IS NULL;
 
 -- name: user_delete :one
--- $1 id uuid
+-- $1 id uuid, $2 by whom uuid
 -- With all keys; not while there are workspaces.  How many went: 1 or 0.
 WITH gone AS (
     UPDATE users SET deleted_at = now(), updated_at = now()
     WHERE id = $1::uuid AND deleted_at IS NULL
+        AND EXISTS (SELECT FROM users u WHERE u.id = $2::uuid AND u.deleted_at IS NULL
+            AND u.status = 'active' AND 'owner' = ANY (u.roles))
         AND NOT EXISTS (SELECT FROM tasks t WHERE t.owner_id = $1::uuid AND t.deleted_at IS NULL)
         AND NOT EXISTS (SELECT FROM workspaces w WHERE w.owner_id = $1::uuid AND w.deleted_at IS NULL)
     RETURNING id

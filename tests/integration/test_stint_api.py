@@ -292,8 +292,9 @@ def test_of_many_that_change_the_same_one_wins(cluster, made):
 def test_input_of_a_paused_task(cluster):
     api = cluster.api("carol")
     task = create(api, input="exit 0", name="pausing", start_after="2999-01-01T00:00:00Z").json()
-    refused = patch(api, task, expect=409, input="new", priority=3)
-    problem_of(refused)
+    problem_of(patch(api, task, expect=409, input="new"))
+    refused = patch(api, task, expect=400, input="new", priority=3)
+    assert refused.json()["validations"][0]["field"] == "input"
     assert own(api, "/tasks/" + task["id"]).json()["priority"] == 0, "all of it, or nothing"
     for fields in (dict(input=" "), dict(input=1), dict(name="x"), dict(priority=None)):
         problem_of(patch(api, task, expect=400, **fields))

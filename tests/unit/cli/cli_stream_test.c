@@ -116,7 +116,7 @@ static void test_a_stream_that_ends_in_order_is_not_worth_a_word(void **state)
     fake_stream(f, STREAM, "1", EVENT("2", "task", JSON("error", "null")), ERR_OK);
     assert_int_equal(RUN(f, "task", "watch", "fix"), 2);
     HAS_NO(f->err, "onnect");
-    assert_int_equal(f->waited_ms, 0);
+    assert_in_range(f->waited_ms, 1, 1000); /* not in a circle without rest */
 }
 
 static void test_a_stream_that_begins_anew_repeats_nothing(void **state)
