@@ -133,6 +133,27 @@ static void changes_are_heard_in_order(void **state)
     assert_int_equal(n_heard, 1200);
 }
 
+static void set_memory(const char *bytes)
+{
+    const char *argv[] = {"CONFIG", "SET", "maxmemory", bytes};
+    kv_command(kv, NULL, NULL, 4, argv, NULL);
+    unit_run_for(loop, 50);
+}
+
+/* And nothing else changes afterwards. */
+static void what_redis_refuses_is_made_good(void **state)
+{
+    (void)state;
+    if (!have_server)
+        skip();
+    set_memory("1");
+    tell(1);
+    unit_run_for(loop, 50);
+    assert_int_equal(n_heard, 0);
+    set_memory("0");
+    UNTIL(n_gaps == 2);
+}
+
 static void an_emptied_redis_is_noticed(void **state)
 {
     (void)state;
@@ -227,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(places_are_read_and_written),
         TEST(changes_are_heard_in_order),
+        TEST(what_redis_refuses_is_made_good),
         TEST(an_emptied_redis_is_noticed),
         TEST(what_redis_lost_is_a_gap),
         TEST(a_missing_number_is_a_gap),
