@@ -77,7 +77,8 @@ static void make_names(const struct request *r, const char *account, struct name
         crypto_generichash_final(&s, ret->hash[i].b, sizeof(ret->hash[i].b));
         sodium_bin2hex(hex, sizeof(hex), ret->hash[i].b, sizeof(ret->hash[i].b));
         snprintf(ret->count[i], NAME_SIZE, "stint:attempt:%s:%s", whats[i].name, hex);
-        snprintf(ret->wait[i], sizeof(ret->wait[i]), "%s:wait", ret->count[i]);
+        snprintf(
+            ret->wait[i], sizeof(ret->wait[i]), "stint:attempt:%s:%s:wait", whats[i].name, hex);
     }
 }
 
