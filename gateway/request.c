@@ -138,12 +138,20 @@ void *request_state(struct request *r, size_t size, void (*done)(void *state))
     return r->state;
 }
 
-/* Values take a hundred times the memory of their text. */
+/* Values take a hundred times the memory of their text.  What stands in strings does not count. */
 static bool has_too_many_values(const struct strbuf *body)
 {
     size_t n = 0;
-    for (size_t i = 0; i < body->len; i++)
-        n += body->s[i] == ',' || body->s[i] == '{' || body->s[i] == '[';
+    bool is_text = false;
+    for (size_t i = 0; i < body->len; i++) {
+        char c = body->s[i];
+        if (c == '"')
+            is_text = !is_text;
+        else if (is_text)
+            i += c == '\\';
+        else
+            n += c == ',' || c == '{' || c == '[';
+    }
     return n > JSON_MARKS_MAX && (n > 10 * JSON_MARKS_MAX || n > body->len / 16);
 }
 

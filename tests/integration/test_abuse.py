@@ -83,6 +83,13 @@ def test_json_of_very_many_values(cluster):
     assert answer.status_code == 413
 
 
+def test_a_prompt_full_of_commas(cluster, api):
+    """Goal: what looks like values in a text is text."""
+    prompt = "echo ok\n: " + "1,2,[{\\\"" * 50_000
+    task = api.create(cluster.shell, prompt)
+    assert task["initial_prompt"] == prompt
+
+
 def test_as_many_websockets_as_connections(cluster, api):
     """Goal: a gateway full of WebSockets still answers those who are connected, and is none the worse
     afterwards."""
