@@ -6,6 +6,7 @@ real   $STINT_AGENTAPI_REAL, or coder/agentapi built with Go into build/agentapi
        where the module proxy does not have that, v0.11.8, which keeps no state and no pid file
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -41,6 +42,13 @@ def install_real():
     if os.environ.get("STINT_AGENTAPI_REAL"):
         return os.environ["STINT_AGENTAPI_REAL"], None
     directory = os.path.join(ROOT, "build", "agentapi-real")
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "lock"), "w") as lock:  # several processes run the tests
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return build_once(directory)
+
+
+def build_once(directory):
     path = os.path.join(directory, "agentapi")
     if os.path.exists(path):
         return path, None
@@ -56,7 +64,6 @@ def install_real():
 def build_real(version, directory, path):
     """None, or why not.  Not `go install`, which wants more of a module proxy than the module."""
     environment = dict(os.environ, GOFLAGS="-mod=mod", GOWORK="off")
-    os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "go.mod"), "w") as f:
         f.write(f"module real\n\nrequire {MODULE} {version}\n")
     try:
