@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/text.h"
 
 #define ZERO_TIME "0001-01-01T00:00:00Z"
 
@@ -61,6 +62,14 @@ static bool is_line_separator(const char *s, size_t n)
     return n >= 3 && memcmp(s, "\xe2\x80", 2) == 0 && ((unsigned char)s[2] & 0xfe) == 0xa8;
 }
 
+/* 0: no character, such as one that was cut. */
+static size_t size_of_char(const char *s, size_t n)
+{
+    unsigned char c = (unsigned char)*s;
+    size_t size = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    return size <= n && text_is_utf8(s, size) ? size : 0;
+}
+
 void json_textn(struct strbuf *b, const char *s, size_t n)
 {
     separate(b);
@@ -77,8 +86,12 @@ void json_textn(struct strbuf *b, const char *s, size_t n)
             escape = "\\\\";
         else if (c == 0xe2 && is_line_separator(s + i, n - i))
             escape = ((unsigned char)s[i + 2] == 0xa8) ? "\\u2028" : "\\u2029", size = 3;
-        if (escape == NULL)
+        else if (c >= 0x80 && (size = size_of_char(s + i, n - i)) == 0)
+            escape = "\\ufffd", size = 1;
+        if (escape == NULL) {
+            i += size - 1;
             continue;
+        }
         strbuf_add(b, s + from, i - from);
         strbuf_addstr(b, escape);
         i += size - 1;

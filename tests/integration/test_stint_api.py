@@ -460,3 +460,9 @@ def test_the_examples_of_the_manual(cluster, made):
     assert done.returncode == 0, done.stderr
     codes = done.stdout.split()
     assert codes[:-1] == ["201", "201", "200", "200", "200", "202"] and codes[-1] in ("204", "409")
+
+
+def test_a_name_that_is_cut_amid_a_character(cluster):
+    """Goal: an answer is JSON, wherever a text in it was cut."""
+    refused = create(cluster.api("carol"), expect=400, template="x" + "\u00e4" * 60)
+    assert "no template" in refused.content.decode("utf-8") and refused.json()["status"] == 400
