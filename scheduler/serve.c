@@ -556,6 +556,7 @@ static void on_worker_poll(struct serve *s, struct bus_call *bus, const envelope
         .host = m->host,
         .version = m->version,
         .provisioners = provisioners,
+        .agent_url = m->agent_url,
         .slots = (int32_t)m->slots,
         .free_slots = (int32_t)m->free_slots,
         .draining = m->draining,

@@ -474,6 +474,7 @@ static void add_workers(struct db_batch *b, const struct effects *e)
     COLUMN(b, DB_TEXT, text, &e->workers, row->provisioners);
     COLUMN(b, DB_INT4, int4, &e->workers, row->slots);
     COLUMN(b, DB_INT8, int8, &e->workers, row->lease_left_ms);
+    COLUMN(b, DB_TEXT, text, &e->workers, row->agent_url);
 }
 
 static void add_statuses(struct db_batch *b, const struct effects *e)

@@ -13,6 +13,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/mem.h"
+#include "core/base/strbuf.h"
 #include "worker/file.h"
 
 static const struct conf_key keys[] = {
@@ -61,6 +62,21 @@ static char *agent_beside_us(void)
     if (access(tried, X_OK) != 0)
         snprintf(tried, sizeof(tried), "%s/stint-agent", self);
     return mem_strdup(tried);
+}
+
+char *worker_conf_agent_url(const struct worker_conf *c, const char *listen_url)
+{
+    static const char any[] = "://0.0.0.0:";
+    if (listen_url[0] == '\0' || (c->agent_url != NULL && c->agent_url[0] != '\0'))
+        return mem_strdup(listen_url[0] == '\0' ? "" : c->agent_url);
+    const char *at = strstr(listen_url, any);
+    if (at == NULL)
+        return mem_strdup(listen_url);
+    struct strbuf url;
+    strbuf_init(&url);
+    strbuf_add(&url, listen_url, (size_t)(at - listen_url));
+    strbuf_addf(&url, "://%s:%s", c->host, at + strlen(any));
+    return strbuf_detach(&url);
 }
 
 static enum err make_path(const char *path, struct errctx *ctx)

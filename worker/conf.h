@@ -6,8 +6,8 @@
 #include "core/base/conf.h"
 
 struct worker_conf {
-    char *admin_address, *agent_path, *data_dir, *host, *log_format, *log_level, *mounts, *name,
-        *provisioners, *redis_url, *scheduler_url, *secrets_dir;
+    char *admin_address, *agent_listen, *agent_path, *agent_url, *data_dir, *host, *log_format,
+        *log_level, *mounts, *name, *provisioners, *redis_url, *scheduler_url, *secrets_dir;
     int64_t drain_timeout_ms, slots;
 };
 
@@ -15,6 +15,10 @@ extern const struct conf_spec worker_conf_spec;
 
 /* Fill in what depends on the machine: host, name, agent_path; make data_dir with its folders and
  * its path absolute. */
+/* By which agents of other machines come: agent_url, else where we listen ("": nowhere).  free()
+ * it. */
+char *worker_conf_agent_url(const struct worker_conf *c, const char *listen_url);
+
 enum err must_check worker_conf_complete(struct worker_conf *c, struct errctx *ctx);
 
 #endif

@@ -228,6 +228,7 @@ static void ask(struct poll *p)
     poll.worker_id = wire_uuid(&p->id.worker_id);
     poll.name = (char *)(uintptr_t)p->id.name;
     poll.host = (char *)(uintptr_t)p->id.host;
+    poll.agent_url = (char *)(uintptr_t)p->id.agent_url;
     poll.n_provisioner = p->hands->n_provisioners;
     poll.provisioner = provisioner;
     poll.free_slots = (uint32_t)free_slots(p);

@@ -18,6 +18,7 @@ struct poll_identity {
     struct uuid worker_id;
     const char *name;
     const char *host;
+    const char *agent_url; /* "": none */
 };
 
 struct poll;

@@ -35,6 +35,7 @@ struct sessions {
     struct kv *redis;
     struct uuid worker_id;
     struct bus_server *server;
+    struct bus_server *network; /* NULL: only agents of this host are served */
     struct timer *timer;
     struct session_set set;
     struct socket_dir *dir;
@@ -465,6 +466,16 @@ enum err sessions_new(struct loop *l, struct bus_client *scheduler, struct kv *r
     return ERR_OK;
 }
 
+enum err sessions_listen(struct sessions *s, const char *url, struct errctx *ctx)
+{
+    return bus_listen(s->loop, url, CALLS_MAX, on_request, s, &s->network, ctx);
+}
+
+const char *sessions_url(const struct sessions *s)
+{
+    return s->network != NULL ? bus_server_url(s->network) : "";
+}
+
 void sessions_drain(struct sessions *s)
 {
     s->draining = true;
@@ -477,6 +488,8 @@ void sessions_free(struct sessions *s)
     timer_free(s->timer);
     if (s->server != NULL)
         bus_server_free(s->server);
+    if (s->network != NULL)
+        bus_server_free(s->network);
     socket_dir_close(s->dir);
     session_set_done(&s->set);
     free(s);

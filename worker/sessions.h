@@ -28,6 +28,10 @@ enum err must_check sessions_new(struct loop *l, struct bus_client *scheduler, s
     const char *data_dir, const struct uuid *worker_id, struct sessions **ret_sessions,
     struct errctx *ctx);
 void sessions_free(struct sessions *s);
+/* Serve agents of other machines too, on a bus URL of the network. */
+enum err must_check sessions_listen(struct sessions *s, const char *url, struct errctx *ctx);
+/* That URL with its real port; "": none. */
+const char *sessions_url(const struct sessions *s);
 
 /* Take no more agents: those that look for a worker are sent on; the others stay. */
 void sessions_drain(struct sessions *s);

@@ -38,6 +38,7 @@ struct worker {
     struct sessions *sessions;
     struct poll *poll;
     struct timer *drain_timer;
+    char *agent_url; /* told to the scheduler; "": none */
     atomic_bool ready;
     bool redis_away;
 };
@@ -132,9 +133,11 @@ static void on_first_answer(void *arg)
     struct worker *w = arg;
     atomic_store(&w->ready, !w->hands.draining);
     struct uuid_str id = uuid_format(&w->id);
-    log_info("ready worker=%s name=%s host=%s slots=%lld provisioners=%s data_dir=%s admin=%s",
+    log_info("ready worker=%s name=%s host=%s slots=%lld provisioners=%s data_dir=%s admin=%s "
+             "agents=%s",
         id.s, w->conf->name, w->conf->host, (long long)w->conf->slots, w->conf->provisioners,
-        w->conf->data_dir, w->admin != NULL ? admin_url(w->admin) : "none");
+        w->conf->data_dir, w->admin != NULL ? admin_url(w->admin) : "none",
+        w->agent_url[0] != '\0' ? w->agent_url : "of this host");
 }
 
 static enum err add_local(struct worker *w, struct errctx *ctx)
@@ -214,8 +217,12 @@ static enum err open_outside(struct worker *w, struct errctx *ctx)
         return e;
     w->redis = kv_new(w->loop, w->conf->redis_url, on_redis, w);
     w->redis_watch = kv_new(w->loop, w->conf->redis_url, NULL, NULL);
-    return sessions_new(
-        w->loop, w->scheduler, w->redis, w->conf->data_dir, &w->id, &w->sessions, ctx);
+    e = sessions_new(w->loop, w->scheduler, w->redis, w->conf->data_dir, &w->id, &w->sessions, ctx);
+    if (e == ERR_OK && w->conf->agent_listen != NULL && w->conf->agent_listen[0] != '\0')
+        e = sessions_listen(w->sessions, w->conf->agent_listen, ctx);
+    if (e == ERR_OK)
+        w->agent_url = worker_conf_agent_url(w->conf, sessions_url(w->sessions));
+    return e;
 }
 
 static enum err start(struct worker *w, struct errctx *ctx)
@@ -236,7 +243,7 @@ static enum err start(struct worker *w, struct errctx *ctx)
     w->templates = w->hands.templates =
         templates_new(w->loop, w->scheduler, w->conf->data_dir, hands_template_ready, &w->hands);
     w->results = results_new(w->loop, w->scheduler, &w->slots, &w->id, w->conf->host);
-    const struct poll_identity identity = {w->id, w->conf->name, w->conf->host};
+    const struct poll_identity identity = {w->id, w->conf->name, w->conf->host, w->agent_url};
     w->poll =
         poll_new(w->loop, w->scheduler, &identity, &w->hands, w->sessions, on_first_answer, w);
     w->drain_timer = timer_new(w->loop, on_drain_late, w);
@@ -264,6 +271,7 @@ static void stop(struct worker *w)
     loop_free(w->loop);
     slots_done(&w->slots);
     local_free(w->local);
+    free(w->agent_url);
 }
 
 enum err worker_run(const struct worker_conf *conf, struct errctx *ctx)

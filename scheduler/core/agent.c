@@ -92,12 +92,13 @@ void agent_expected(struct core *c, struct agent *a)
         a->alone_since_ms = c->now_ms;
 }
 
-/* Only a host that still has a worker can tell that it is the agent that is gone. */
+/* Only a host that still has a worker can tell that it is the agent that is gone; of an agent that
+ * lives elsewhere, a worker that such agents can reach. */
 static bool host_has_worker(const struct core *c, const char *host)
 {
     struct worker *w;
     for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;)
-        if (w->host == host && w->known)
+        if (w->known && (host != NULL ? w->host == host : w->agent_url[0] != '\0'))
             return true;
     return false;
 }

@@ -170,6 +170,7 @@ struct worker_poll {
     struct uuid worker_id;
     const char *name, *host, *version;
     const char *provisioners; /* comma-separated */
+    const char *agent_url;    /* for agents of other machines; "": none */
     int32_t slots, free_slots;
     bool draining;
     bool knows_us; /* it has heard of this leader's epoch */

@@ -176,7 +176,7 @@ struct row_message_over {
 
 struct row_worker {
     struct uuid id;
-    const char *name, *host, *version, *state;
+    const char *name, *host, *version, *state, *agent_url;
     const char *provisioners; /* comma-separated */
     int32_t slots;
     int64_t lease_left_ms;

@@ -33,7 +33,7 @@ struct version {
 
 struct worker {
     struct uuid id;
-    const char *name, *host, *version;
+    const char *name, *host, *version, *agent_url;
     char *provisioners;
     int32_t slots;
     int32_t free_slots; /* as of the held poll, less what was given since */

@@ -50,6 +50,7 @@ static void write_row(struct core *c, struct worker *w, const char *state)
         .host = w->host,
         .version = w->version != NULL ? w->version : "",
         .state = state,
+        .agent_url = w->agent_url != NULL ? w->agent_url : "",
         .provisioners = effects_strdup(c->out, w->provisioners),
         .slots = w->slots,
         .lease_left_ms = w->seen_at_ms + c->conf.lease_ms - c->now_ms};
@@ -85,6 +86,7 @@ static void introduce(struct core *c, struct worker *w, const struct worker_poll
     w->name = core_intern(c, p->name);
     w->host = core_intern(c, p->host);
     w->version = core_intern(c, p->version);
+    w->agent_url = core_intern(c, p->agent_url != NULL ? p->agent_url : "");
     if (w->provisioners == NULL || strcmp(w->provisioners, p->provisioners) != 0) {
         free(w->provisioners);
         w->provisioners = mem_strdup(p->provisioners);

@@ -250,17 +250,19 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS u (id, task_id, s
 WHERE m.id = u.id AND m.task_id = u.task_id AND m.finished_at IS NULL;
 
 -- name: store_upsert_workers :exec
--- $1 id uuid[]; $2 name, $3 host, $4 version, $5 state, $6 provisioners text[]; $7 slots int4[]; $8 milliseconds of lease left int8[]
-INSERT INTO workers AS w (id, name, host, version, state, provisioners, slots, lease_until)
+-- $1 id uuid[]; $2 name, $3 host, $4 version, $5 state, $6 provisioners text[]; $7 slots int4[]; $8 milliseconds of lease left int8[]; $9 agent_url text[]
+INSERT INTO workers AS w (id, name, host, version, state, provisioners, slots, lease_until,
+    agent_url)
 SELECT DISTINCT ON (u.id) u.id, u.name, u.host, u.version, u.state, string_to_array(u.provisioners, ','),
-    u.slots, now() + u.lease_left_ms * interval '1 ms'
+    u.slots, now() + u.lease_left_ms * interval '1 ms', u.agent_url
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[],
-    $8::int8[]) WITH ORDINALITY
-    AS u (id, name, host, version, state, provisioners, slots, lease_left_ms, nth)
+    $8::int8[], $9::text[]) WITH ORDINALITY
+    AS u (id, name, host, version, state, provisioners, slots, lease_left_ms, agent_url, nth)
 ORDER BY u.id, u.nth DESC
 ON CONFLICT (id) DO UPDATE
 SET state = excluded.state, lease_until = excluded.lease_until, last_seen_at = now(),
-    slots = excluded.slots, version = excluded.version;
+    slots = excluded.slots, version = excluded.version,
+    agent_url = CASE WHEN excluded.agent_url <> '' THEN excluded.agent_url ELSE w.agent_url END;
 
 -- name: store_insert_statuses :exec
 -- $1 agent uuid[]; $2 number int8[]; $3 slug, $4 state, $5 message, $6 uri text[]
