@@ -79,6 +79,12 @@ void answer_blob(struct request *r, int status, struct task_blob *blob)
     finish(r, status, JSON_TYPE);
 }
 
+void answer_bytes(struct request *r, int status, struct task_blob *bytes)
+{
+    r->blob = task_blob_ref(bytes);
+    finish(r, status, "application/octet-stream");
+}
+
 void answer_stored(struct request *r, int status, const char *type)
 {
     static const char *const types[] = {JSON_TYPE, PROBLEM_TYPE};

@@ -24,6 +24,7 @@
 struct gateway_conf {
     char *access_url;
     char *address;
+    char *bin_dir;
     int64_t body_rate_min;
     int64_t connections_max;
     int64_t connections_per_address_max;
@@ -93,6 +94,7 @@ struct gateway {
     struct kv *counts;
     struct rates *rates;
     struct attempts *attempts;
+    struct binaries *binaries;
     struct oidc *oidc; /* NULL: nobody logs in by a provider */
     struct address_nets trusted;
     struct bus_client *bus;

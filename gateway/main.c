@@ -17,6 +17,7 @@
 #include "core/base/mem.h"
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
+#include "gateway/binaries.h"
 #include "gateway/changes.h"
 #include "gateway/gateway.h"
 #include "gateway/http.h"
@@ -178,6 +179,7 @@ static enum err open_all(struct gateway *gw, struct errctx *ctx)
     gw->counts = kv_new(gw->loop, gw->conf.redis_url, NULL, NULL);
     gw->rates = rates_new(gw);
     gw->attempts = attempts_new();
+    gw->binaries = binaries_new(gw);
     e = http_listen(gw, &gw->http, ctx);
     if (e == ERR_OK)
         set_access_url(gw);
@@ -232,6 +234,7 @@ static void close_all(struct gateway *gw)
     feed_free(gw->feed);
     rates_free(gw->rates);
     attempts_free(gw->attempts);
+    binaries_free(gw->binaries);
     oidc_free(gw->oidc);
     bus_client_free(gw->bus);
     queue_free(gw->queue);

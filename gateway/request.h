@@ -201,6 +201,8 @@ void answer_text(struct request *r, int status, const char *type);
 void answer_stored(struct request *r, int status, const char *type);
 /* A rendered task; takes a reference of its own. */
 void answer_blob(struct request *r, int status, struct task_blob *blob);
+/* The same for any bytes. */
+void answer_bytes(struct request *r, int status, struct task_blob *bytes);
 /* Coder's error shape, or below /api/stint/v1 problem details; `detail` may be NULL. */
 void answer_error(struct request *r, int status, const char *message, const char *detail);
 void answer_errorf(struct request *r, int status, const char *detail, const char *fmt, ...)
