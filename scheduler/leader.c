@@ -59,6 +59,7 @@ static struct core_conf core_conf_of(const struct scheduler_conf *c)
     return (struct core_conf){.cap = c->cap,
         .queue_max = c->queue_max,
         .lease_ms = c->lease_ms,
+        .heartbeat_ms = c->heartbeat_ms,
         .attempts_max = c->attempts_max,
         .retry_ms = c->retry_ms,
         .make_room = c->make_room != 0,

@@ -34,7 +34,7 @@ struct sent {
     struct store *store;
     uint64_t generation;
     size_t n_statements, n_rows;
-    int at_jobs, at_apps, at_messages, at_starts; /* statement numbers, -1: none */
+    int at_jobs, at_apps, at_messages, at_starts, at_leases; /* statement numbers, -1: none */
     int at_prompts, at_parameters, at_contents, at_agents, at_states;
 };
 
@@ -572,6 +572,16 @@ static int add_starts(struct db_batch *b, const struct effects *e)
     return (int)db_batch_count(b) - 1;
 }
 
+/* The number of the statement that says how much is left of leases, -1: none. */
+static int add_leases(struct db_batch *b, const struct effects *e)
+{
+    if (e->silent.n == 0)
+        return -1;
+    db_batch_add(b, SQL_STORE_READ_LEASES);
+    COLUMN(b, DB_UUID, uuid, &e->silent, row);
+    return (int)db_batch_count(b) - 1;
+}
+
 static void add_lost(struct db_batch *b, const struct effects *e)
 {
     if (e->agents_lost.n == 0)
@@ -677,6 +687,21 @@ static void learn_starts(struct store *s, const struct db_result *starts)
     }
 }
 
+/* A worker without a row has no lease. */
+static void learn_leases(struct store *s, const struct db_result *leases)
+{
+    for (size_t i = 0; i < s->batch.silent.n; i++) {
+        const struct uuid *id = &s->batch.silent.v[i];
+        int64_t left_ms = 0;
+        for (size_t k = 0; k < db_rows(leases); k++) {
+            struct uuid row = db_uuid(leases, k, 0);
+            if (uuid_eq(&row, id))
+                left_ms = db_int(leases, k, 1);
+        }
+        core_worker_lease(s->core, id, left_ms);
+    }
+}
+
 /* Asked for again after they were over: known already, or nothing to hand over. */
 static void learn_gone(
     struct store *s, const struct db_result *fresh, const struct db_result *contents)
@@ -779,6 +804,7 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
     core_set_now(s->core, clock_mono_ms());
     learn_health(s, result_at(results, sent->at_apps));
     learn_starts(s, result_at(results, sent->at_starts));
+    learn_leases(s, result_at(results, sent->at_leases));
     learn_gone(s, result_at(results, sent->at_messages), r.texts.contents);
     release(s, &s->batch, &r);
     effects_clear(&s->batch);
@@ -816,6 +842,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_statuses(b, e);
     add_logs(b, e);
     sent->at_starts = add_starts(b, e);
+    sent->at_leases = add_leases(b, e);
     sent->at_prompts = add_prompts(b, e);
     sent->at_parameters = add_parameters(b, e);
     sent->at_contents = add_contents(b, e);

@@ -180,6 +180,7 @@ void work_reply(
 
     m.epoch = epoch;
     m.resync = w->resync;
+    m.lease_ms = w->lease_ms > 0 ? (uint32_t)w->lease_ms : 0;
     put_jobs(&m, &p, &list, w, texts);
     m.n_cancel = w->cancels.n;
     m.cancel = put_refs(&p, &at, &list, &w->cancels);

@@ -24,9 +24,10 @@ struct core;
 enum cap_policy { CAP_QUEUE, CAP_REJECT };
 
 struct core_conf {
-    int64_t cap;       /* tasks that may hold compute at once */
-    int64_t queue_max; /* starts that may wait */
-    int64_t lease_ms;  /* silence after which a worker's jobs are given to others */
+    int64_t cap;          /* tasks that may hold compute at once */
+    int64_t queue_max;    /* starts that may wait */
+    int64_t lease_ms;     /* silence after which a worker's jobs are given to others */
+    int64_t heartbeat_ms; /* how long a poll is held; at most a third of the lease, 0: a second */
     int64_t attempts_max;
     int64_t retry_ms; /* first pause before another try; doubles, up to 30 s */
     int64_t make_room_grace_ms;
@@ -180,8 +181,10 @@ struct worker_poll {
     const struct uuid *sessions, *closed;
     size_t n_sessions, n_closed;
 };
-/* Held until there is work, or until the tick after a second. */
+/* Held until there is work, or until the tick after a heartbeat. */
 void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket);
+/* What Postgres says of a worker named in effects.silent: how much is left of its lease. */
+void core_worker_lease(struct core *c, const struct uuid *worker_id, int64_t left_ms);
 
 enum job_outcome { /* values match Stint__V1__JobOutcome */
     OUTCOME_SUCCEEDED = 1,

@@ -26,6 +26,7 @@ void work_done(struct work *w)
     vec_done(&w->messages);
     vec_done(&w->revoked);
     w->resync = false;
+    w->lease_ms = 0;
 }
 
 /* Every array of rows, so that clearing, freeing and counting cannot forget one. */
@@ -49,6 +50,7 @@ void work_done(struct work *w)
     DO(statuses)           \
     DO(agents_lost)        \
     DO(starts)             \
+    DO(silent)             \
     DO(logs)               \
     DO(audits)
 

@@ -244,6 +244,7 @@ struct work {
     agent_message_vec messages;
     uuid_vec revoked;
     bool resync;
+    int64_t lease_ms; /* from when the poll came; 0: nothing is said about it */
 };
 bool work_is_empty(const struct work *w);
 void work_done(struct work *w);
@@ -273,6 +274,7 @@ struct effects {
     VEC(struct row_status) statuses;
     uuid_vec agents_lost; /* without a session for long */
     uuid_vec starts;      /* tasks whose earliest start is to be looked up: core_start_in() */
+    uuid_vec silent;      /* workers whose lease is to be looked up: core_worker_lease() */
     VEC(struct row_log) logs;
     VEC(struct row_audit) audits;
 

@@ -20,8 +20,8 @@ void core_load_worker(struct core *c, const struct uuid *id, const char *name, c
         lease_left_ms = c->conf.lease_ms;
     if (lease_left_ms < 0)
         lease_left_ms = 0;
-    w->seen_at_ms = c->now_ms - c->conf.lease_ms + lease_left_ms;
-    w->row_at_ms = c->now_ms;
+    w->seen_at_ms = w->row_at_ms = c->now_ms - c->conf.lease_ms + lease_left_ms;
+    w->lease_until_ms = c->now_ms + lease_left_ms;
     list_init(&w->jobs);
     map_put(&c->workers, id, w);
 }
@@ -116,8 +116,11 @@ void core_load_import(struct core *c, const struct load_import *l)
     settle_job(c, j, &l->worker_id);
 }
 
+/* Leases go on as Postgres has them, over as they may be; but who is to be judged is listened to
+ * first, for as long as it takes a living worker to find us. */
 void core_load_done(struct core *c)
 {
+    worker_listen(c);
     struct task *t;
     for (size_t i = 0; (t = map_next(&c->tasks, &i)) != NULL;) {
         const struct job *j = &t->job;

@@ -41,10 +41,12 @@ struct worker {
     bool known;   /* has spoken to this leader */
     void *ticket; /* the held poll, NULL: none */
     int64_t hold_until_ms;
-    int64_t seen_at_ms;
-    int64_t row_at_ms; /* when its row was last written */
-    size_t mail_bytes; /* of waiting messages in the outbox */
-    struct list jobs;  /* leased to it */
+    int64_t seen_at_ms;     /* its newest poll */
+    int64_t row_at_ms;      /* when its row was last written */
+    int64_t lease_until_ms; /* as that row has it, as far as one can tell here */
+    bool is_asked;          /* Postgres is asked whether the lease is over */
+    size_t mail_bytes;      /* of waiting messages in the outbox */
+    struct list jobs;       /* leased to it */
     struct work outbox;
 };
 
@@ -211,6 +213,8 @@ struct core {
     uint64_t placed_version; /* of the positions at hand */
     int64_t placed_at_ms;
     int64_t silent_checked_ms, idle_checked_ms, limit_checked_ms;
+    int64_t ticked_at_ms;
+    int64_t judge_at_ms;  /* no lease is over before: we have not listened for long enough */
     int64_t next_wake_ms; /* nobody sleeps that is to be asked about before */
     int64_t last_start_ms;
     double start_interval_ms; /* between starts while others waited; moving average */
@@ -359,6 +363,8 @@ void limit_tick(struct core *c);
 /* ---- worker.c ---- */
 
 void worker_flush(struct core *c);
+/* For one heartbeat from now nobody's lease is over. */
+void worker_listen(struct core *c);
 void worker_tick(struct core *c);
 void worker_free(struct worker *w);
 bool worker_can(const struct worker *w, const struct pool *p);

@@ -2,6 +2,11 @@
 /*
  * worker.c - the conversation with workers: held polls, leases, sessions.
  *
+ * A lease is what the worker's row says (workers.lease_until): a time of the database's clock,
+ * which each heartbeat pushes on.  Here is a guess of it, by which we know when to ask; that it is
+ * over only Postgres can say (rule 11).  So neither a new leader nor a clock that is set, nor a
+ * leader that slept, makes a lease longer or shorter.
+ *
  * A poll says all the worker has in hand.  What we leased to it and it does not name is sent again
  * (the answer was lost); what it names and does not own any more it must abandon.  So no message
  * between us needs an acknowledgement of its own.
@@ -10,7 +15,6 @@
 #include "core/base/log.h"
 #include "scheduler/core/model.h"
 
-#define HOLD_MS         1000
 #define CANCEL_AGAIN_MS 2000
 
 void worker_free(struct worker *w)
@@ -45,6 +49,7 @@ static struct worker *worker_new(struct core *c, const struct uuid *id)
 static void write_row(struct core *c, struct worker *w, const char *state)
 {
     w->row_at_ms = c->now_ms;
+    w->lease_until_ms = w->seen_at_ms + c->conf.lease_ms;
     *vec_push(&c->out->workers) = (struct row_worker){.id = w->id,
         .name = w->name,
         .host = w->host,
@@ -53,7 +58,7 @@ static void write_row(struct core *c, struct worker *w, const char *state)
         .agent_url = w->agent_url != NULL ? w->agent_url : "",
         .provisioners = effects_strdup(c->out, w->provisioners),
         .slots = w->slots,
-        .lease_left_ms = w->seen_at_ms + c->conf.lease_ms - c->now_ms};
+        .lease_left_ms = w->lease_until_ms - c->now_ms};
 }
 
 /* ---- polls ---- */
@@ -62,6 +67,7 @@ static void answer_held(struct core *c, struct worker *w)
 {
     if (w->ticket == NULL)
         return;
+    w->outbox.lease_ms = w->lease_until_ms - w->seen_at_ms;
     *vec_push(&c->out->dispatches) = (struct dispatch){w->ticket, w->outbox};
     w->outbox = (struct work){0};
     w->mail_bytes = 0;
@@ -145,10 +151,11 @@ void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket)
     if (w == NULL)
         w = worker_new(c, &p->worker_id);
     w->seen_at_ms = c->now_ms;
+    w->is_asked = false;
     drop_held(c, w);
     if (!w->known)
         introduce(c, w, p);
-    if (p->draining != w->draining) {
+    if (p->draining != w->draining || c->now_ms - w->row_at_ms >= c->conf.heartbeat_ms / 2) {
         w->draining = p->draining;
         write_row(c, w, w->draining ? "draining" : "up");
     }
@@ -156,7 +163,7 @@ void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket)
     compare_jobs(c, w, p);
     w->free_slots = p->free_slots;
     w->ticket = ticket;
-    w->hold_until_ms = c->now_ms + HOLD_MS;
+    w->hold_until_ms = c->now_ms + c->conf.heartbeat_ms;
 }
 
 void worker_flush(struct core *c)
@@ -188,25 +195,48 @@ static void worker_gone(struct core *c, struct worker *w)
     for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;)
         if (a->session == w)
             agent_set_session(c, a, NULL);
+    w->seen_at_ms = c->now_ms - c->conf.lease_ms;
     if (w->name != NULL)
         write_row(c, w, "gone");
     map_remove(&c->workers, &w->id);
     worker_free(w);
 }
 
+void worker_listen(struct core *c)
+{
+    c->judge_at_ms = c->now_ms + c->conf.heartbeat_ms;
+}
+
+static bool seems_silent(const struct core *c, const struct worker *w)
+{
+    return w->ticket == NULL && !w->is_asked && w->lease_until_ms <= c->now_ms &&
+           c->judge_at_ms <= c->now_ms;
+}
+
 void worker_tick(struct core *c)
 {
-    VEC(struct worker *) gone = {0};
+    if (c->now_ms - c->ticked_at_ms > c->conf.heartbeat_ms)
+        worker_listen(c); /* it was we who slept: what was said meanwhile has yet to be read */
+    c->ticked_at_ms = c->now_ms;
     struct worker *w;
     for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;) {
         if (w->ticket != NULL && w->hold_until_ms <= c->now_ms)
             answer_held(c, w);
-        if (w->ticket == NULL && c->now_ms - w->seen_at_ms >= c->conf.lease_ms)
-            *vec_push(&gone) = w;
-        else if (w->known && c->now_ms - w->row_at_ms >= c->conf.lease_ms / 3)
-            write_row(c, w, w->draining ? "draining" : "up");
+        if (seems_silent(c, w)) {
+            w->is_asked = true;
+            *vec_push(&c->out->silent) = w->id;
+        }
     }
-    for (size_t i = 0; i < gone.n; i++)
-        worker_gone(c, gone.v[i]);
-    vec_done(&gone);
+}
+
+void core_worker_lease(struct core *c, const struct uuid *worker_id, int64_t left_ms)
+{
+    struct worker *w = map_get(&c->workers, worker_id);
+    if (w == NULL || !w->is_asked) /* it has spoken since */
+        return;
+    w->is_asked = false;
+    if (left_ms <= 0)
+        worker_gone(c, w);
+    else
+        w->lease_until_ms = c->now_ms + left_ms;
 }

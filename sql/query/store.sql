@@ -349,6 +349,13 @@ SELECT t.id, t.start_after,
 FROM unnest($1::uuid[]) AS want (id)
 CROSS JOIN LATERAL (SELECT id, start_after FROM tasks WHERE tasks.id = want.id OFFSET 0) AS t;
 
+-- name: store_read_leases :many
+-- $1 worker uuid[]
+-- How much is left of these leases, now; whoever has none left is gone (rule 11).
+SELECT id, ceil(extract(epoch FROM lease_until - clock_timestamp()) * 1000)::int8 AS left_ms
+FROM workers
+WHERE id = ANY ($1::uuid[]);
+
 -- name: store_read_messages :many
 -- $1 id, $2 task uuid[]
 -- What waiting messages say, as they are handed over.

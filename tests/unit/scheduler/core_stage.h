@@ -18,6 +18,8 @@
 #include "core/base/cleanup.h"
 #include "scheduler/core/core.h"
 
+#define STAGE_TICK_MS 500
+
 static uint64_t next_id;
 
 static inline void counted(void *data, size_t n)
@@ -32,6 +34,7 @@ struct stage {
     struct core_conf conf;
     struct effects e;
     int64_t now_ms;
+    int64_t lease_left_ms;       /* what Postgres says of leases that are asked about */
     VEC(struct job_ref) in_hand; /* of worker 1, as it has heard */
     agent_message_vec mail;      /* messages that went to workers; a test empties it */
 };
@@ -41,6 +44,7 @@ static inline struct core_conf default_conf(void)
     return (struct core_conf){.cap = 1000,
         .queue_max = 1000000,
         .lease_ms = 5000,
+        .heartbeat_ms = 1000,
         .attempts_max = 3,
         .retry_ms = 1000,
         .make_room = true,
@@ -53,6 +57,8 @@ static inline void stage_open(struct stage *s, struct core_conf conf)
     *s = (struct stage){.conf = conf, .now_ms = 1000000};
     s->c = core_new(&conf);
     core_set_now(s->c, s->now_ms);
+    core_tick(s->c);
+    core_take_effects(s->c, &s->e);
 }
 
 static inline void stage_close(struct stage *s)
@@ -63,9 +69,22 @@ static inline void stage_close(struct stage *s)
     vec_done(&s->mail);
 }
 
+/* Postgres, as far as leases go: they are over when the core thinks so, unless `lease_left_ms`. */
+static inline bool answer_leases(struct stage *s)
+{
+    uuid_vec asked = s->e.silent;
+    s->e.silent = (uuid_vec){0};
+    for (size_t i = 0; i < asked.n; i++)
+        core_worker_lease(s->c, &asked.v[i], s->lease_left_ms);
+    vec_done(&asked);
+    return asked.n > 0;
+}
+
 static inline void take(struct stage *s)
 {
-    core_take_effects(s->c, &s->e);
+    do
+        core_take_effects(s->c, &s->e);
+    while (answer_leases(s));
     for (size_t i = 0; i < s->e.dispatches.n; i++) {
         const struct work *w = &s->e.dispatches.v[i].work;
         for (size_t k = 0; k < w->jobs.n; k++)
@@ -77,9 +96,11 @@ static inline void take(struct stage *s)
 
 static inline void pass(struct stage *s, int64_t ms)
 {
-    s->now_ms += ms;
-    core_set_now(s->c, s->now_ms);
-    core_tick(s->c);
+    for (int64_t end_ms = s->now_ms + ms; s->now_ms < end_ms;) {
+        s->now_ms += end_ms - s->now_ms < STAGE_TICK_MS ? end_ms - s->now_ms : STAGE_TICK_MS;
+        core_set_now(s->c, s->now_ms);
+        core_tick(s->c);
+    }
     take(s);
 }
 
