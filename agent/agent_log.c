@@ -3,11 +3,13 @@
 #include "agent/agent_log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/file.h"
 #include "core/base/cleanup.h"
 #include "core/base/list.h"
 #include "core/base/log.h"
@@ -36,6 +38,8 @@ struct log_pipe {
     int fd;
     uv_poll_t *poll;
     struct strbuf raw; /* of the line that is being written */
+    int copy_fd;       /* -1: none */
+    size_t copied;
     bool is_settled;
 };
 
@@ -61,6 +65,8 @@ static void pipe_free(struct log_pipe *p)
         close(p->fd);
     }
     strbuf_done(&p->raw);
+    if (p->copy_fd >= 0)
+        close(p->copy_fd);
     free(p);
 }
 
@@ -176,6 +182,26 @@ static void take_lines(struct log_pipe *p, bool is_last)
     strbuf_consume(&p->raw, at);
 }
 
+/* A disk that does not take it ends the copy, not the script. */
+static void copy(struct log_pipe *p, const char *data, size_t n)
+{
+    if (p->copy_fd < 0)
+        return;
+    p->copied += n;
+    if (p->copied <= AGENT_LOG_COPY_MAX && file_write(p->copy_fd, data, n, NULL) == ERR_OK)
+        return;
+    close(p->copy_fd);
+    p->copy_fd = -1;
+}
+
+static int open_copy(struct agent_log *a, const char *source, const char *path)
+{
+    int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+    if (path != NULL && fd < 0)
+        agent_log_say(a, source, "warn", "%s: %s", path, strerror(errno));
+    return fd;
+}
+
 /* Bytes that were there; 0 when there are none now, -1 at the end. */
 static ssize_t read_block(struct log_pipe *p)
 {
@@ -185,6 +211,7 @@ static ssize_t read_block(struct log_pipe *p)
         return 0;
     if (n <= 0)
         return -1;
+    copy(p, block, (size_t)n);
     strbuf_add(&p->raw, block, (size_t)n);
     take_lines(p, false);
     return n;
@@ -209,12 +236,14 @@ static void on_readable(uv_poll_t *poll, int error, int events)
         pipe_free(p);
 }
 
-struct log_pipe *agent_log_read(struct agent_log *a, const char *source, int take_fd)
+struct log_pipe *agent_log_read(
+    struct agent_log *a, const char *source, int take_fd, const char *copy_path)
 {
     struct log_pipe *p = mem_alloc(sizeof(*p));
     p->log = a;
     p->source = source;
     p->fd = take_fd;
+    p->copy_fd = open_copy(a, source, copy_path);
     strbuf_init(&p->raw);
     list_append(&a->pipes, &p->item);
     p->poll = mem_alloc(sizeof(*p->poll));

@@ -24,6 +24,7 @@
 #define AGENT_LOG_BYTES_MAX (1024 * 1024)
 /* What a line costs beside its text. */
 #define AGENT_LOG_LINE_COST 32
+#define AGENT_LOG_COPY_MAX  (16 * 1024 * 1024)
 
 struct agent_log;
 struct log_pipe;
@@ -36,8 +37,11 @@ void agent_log_free(struct agent_log *a);
 void agent_log_say(struct agent_log *a, const char *source, const char *level, const char *fmt, ...)
     printf_like(4, 5);
 
-/* Lines come from the pipe's reading end until its last writer is gone.  `source` is borrowed. */
-struct log_pipe *agent_log_read(struct agent_log *a, const char *source, int take_fd);
+/* Lines come from the pipe's reading end until its last writer is gone.  `source` is borrowed.
+ * `copy_path` (NULL: none) gets the bytes as they are, behind what it has, up to AGENT_LOG_COPY_MAX
+ * of one process. */
+struct log_pipe *agent_log_read(
+    struct agent_log *a, const char *source, int take_fd, const char *copy_path);
 /* The process that it was made for has ended: what it has left in the pipe is taken.  The pipe is
  * not the caller's any more: others may still hold its other end. */
 void log_pipe_settle(struct log_pipe *take_pipe);

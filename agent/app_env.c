@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/mem.h"
 #include "core/base/strbuf.h"
 
 #define PORT_WORD "${AGENTAPI_PORT}"
@@ -63,6 +65,19 @@ char *app_env_expand(const struct manifest *m, const char *text)
 }
 
 /* ---- what is in it ---- */
+
+/* What the agent itself was given: of a container, the image's and the template's. */
+static void set_inherited(struct app_env *env)
+{
+    for (char **pair = environ; *pair != NULL; pair++) {
+        scoped_free char *name = mem_strdup(*pair);
+        char *value = strchr(name, '=');
+        if (value == NULL || value == name)
+            continue;
+        *value++ = '\0';
+        set(env, name, value);
+    }
+}
 
 static void set_initial(struct app_env *env)
 {
@@ -136,6 +151,8 @@ void app_env_init(struct app_env *env, const struct manifest *m, const struct en
 {
     *env = (struct app_env){0};
     set_initial(env);
+    if (m->inherits_env)
+        set_inherited(env);
     set_pairs(env, m, m->env, m->n_env);
     set_pairs(env, m, m->secrets.v, m->secrets.n);
     if (more != NULL)
@@ -143,7 +160,7 @@ void app_env_init(struct app_env *env, const struct manifest *m, const struct en
     for (size_t i = 0; i < m->parameters.n; i++)
         set(env, m->parameters.v[i].name, m->parameters.v[i].value);
     set_task(env, m, control_path);
-    if (m->agentapi.is_on)
+    if (m->agentapi.is_on && !m->inherits_env)
         set_agentapi(env, m);
     end(env);
 }

@@ -5,12 +5,13 @@
  * Later settings over earlier ones:
  *
  *   HOME USER PATH LANG TERM       initial values, which the template may set otherwise
+ *   the agent's own environment    with inherits_env
  *   the manifest's env             from the template
  *   the secrets
  *   the app's own env
  *   STINT_*, CODER_*, CODER=true   the task; always true
  *   AGENTAPI_*                     with AgentAPI: the built-in server and the real one read the
- * same variables
+ *                                  same variables; with inherits_env templates set their own
  *
  * In values of env the word ${AGENTAPI_PORT} stands for AgentAPI's port.
  */

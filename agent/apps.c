@@ -144,7 +144,7 @@ static void start(struct app *app)
         has_ended(app, EXIT_NOT_FOUND, ctx.text);
         return;
     }
-    app->pipe = agent_log_read(conf->log, app->m->slug, fd);
+    app->pipe = agent_log_read(conf->log, app->m->slug, fd, NULL);
     log_info("an app has started app=%s pid=%d", app->m->slug, (int)child_pid(app->child));
     conf->on_started(conf->arg, app->m);
 }

@@ -50,6 +50,7 @@ static const struct key root_keys[] = {
     ROW(PATH, "dir", dir, .initial = "/home/agent"),
     ROW(TEXT, "prompt", prompt, .max = PROMPT_BYTES_MAX),
     ROW(NUMBER, "grace_ms", grace_ms, .initial = "10000", .max = 3600000),
+    ROW(FLAG, "inherits_env", inherits_env, .initial = "false"),
     ROW(PATH, "workers_dir", workers_dir, .initial = "/run/stint/workers"),
     ROW(PATH, "secrets_file", secrets_file, .initial = ""),
 };
@@ -81,6 +82,7 @@ static const struct key script_keys[] = {
     ROW(TEXT, "cron", cron, .initial = ""),
     ROW(FLAG, "blocking", is_blocking, .initial = "false"),
     ROW(NUMBER, "timeout_ms", timeout_ms, .initial = "0", .max = DAY_MS),
+    ROW(PATH, "log_path", log_path, .initial = ""),
 };
 #undef AT
 
@@ -98,6 +100,7 @@ static const struct key metadata_keys[] = {
 static const struct key agentapi_keys[] = {
     ROW(NUMBER, "port", port, .initial = "3284", .max = 65535),
     ROW(FLAG, "enable_state_persistence", keeps_state, .initial = "false"),
+    ROW(FLAG, "watch", is_watched, .initial = "true"),
 };
 #undef AT
 
@@ -298,7 +301,7 @@ static void complete_apps(struct manifest *m)
     if (manifest_find_app(m, m->app_slug) == NULL)
         m->apps[m->n_apps++] = (struct manifest_app){
             .slug = mem_strdup(m->app_slug), .display_name = mem_strdup(m->app_slug)};
-    if (!m->agentapi.is_on)
+    if (!m->agentapi.is_on || !m->agentapi.is_watched)
         return;
     for (size_t i = 0; i < m->n_apps; i++)
         if (strcmp(m->apps[i].slug, m->app_slug) == 0 && m->apps[i].health.url == NULL)

@@ -17,10 +17,13 @@
  *     prompt          "send": the agent hands it over; "none": the app gets it itself; optional,
  *                     "send"
  *     enable_state_persistence   true or false; optional, false
+ *     watch           false: an app without a health of its own is not watched at /status;
+ *                     optional, true
  *   env             env; optional
  *   dir             absolute path; optional, /home/agent
  *   prompt          up to 1 MiB; may be empty
  *   grace_ms        0 to 3,600,000; optional, 10,000
+ *   inherits_env    true: scripts and apps have the agent's own environment too; optional, false
  *   workers_dir     absolute path; optional, /run/stint/workers
  *   secrets_file    absolute path of an env object in memory; optional
  *   apps            optional array; slugs differ.  Objects:
@@ -39,6 +42,7 @@
  *     cron            five fields, see cron.h; required with "run": "cron"
  *     blocking        the workspace is not ready before it has ended; optional, false
  *     timeout_ms      0 (none) to 86,400,000; optional, 0
+ *     log_path        absolute path of a file that gets what it prints, too; optional
  *   metadata        optional array; keys differ.  Objects:
  *     key             1 to 64 bytes
  *     display_name    optional, the key
@@ -76,6 +80,7 @@ struct manifest_agentapi {
     int64_t port; /* the manifest's; the supervisor puts the one it has picked in the place of 0 */
     bool sends_prompt;
     bool keeps_state;
+    bool is_watched;
 };
 
 struct manifest_health {
@@ -103,6 +108,7 @@ struct manifest_script {
     char *cron; /* "" unless SCRIPT_CRON; then it is sound */
     bool is_blocking;
     int64_t timeout_ms; /* 0: none */
+    char *log_path;     /* NULL: none */
 };
 
 struct manifest_metadata {
@@ -124,6 +130,7 @@ struct manifest {
     char *prompt;
     int64_t grace_ms;
     char *workers_dir;
+    bool inherits_env;
     char *secrets_file;       /* NULL: none */
     struct env_pairs secrets; /* never logged; see manifest_load_secrets() */
     /* The task's parameters, by the names of their variables; taken as they are. */

@@ -140,7 +140,7 @@ enum err process_start(
     if (spec->capture != NULL)
         start_capture(p, fd);
     else
-        p->pipe = agent_log_read(spec->log, spec->name, fd);
+        p->pipe = agent_log_read(spec->log, spec->name, fd, spec->log_path);
     *ret_process = p;
     return ERR_OK;
 }

@@ -32,6 +32,7 @@ struct process_spec {
     const char *name; /* of its lines in the log; borrowed */
     char *const *argv, *const *env;
     const char *dir;
+    const char *log_path;   /* NULL: none; what it prints goes to that file, too */
     int64_t timeout_ms;     /* 0: none */
     struct strbuf *capture; /* NULL: to the log */
     size_t capture_max;     /* what comes after is read and left out */

@@ -132,6 +132,7 @@ static void run(struct script *script, bool is_in_sequence)
         .argv = script->m->command,
         .env = s->conf.env,
         .dir = s->conf.manifest->dir,
+        .log_path = script->m->log_path,
         .timeout_ms = script->m->timeout_ms,
         .done = on_done,
         .arg = script};

@@ -27,9 +27,11 @@
 #define RESEND_MS_MAX 30000
 #define OVERLOADED_MS 500
 /* A living worker of this host takes a connection at once. */
-#define CONNECT_MS  1000
-#define SEEK_MS_MIN 100
-#define SEEK_MS_MAX 3000
+#define CONNECT_MS 1000
+/* One elsewhere has to be found first, and its TLS agreed on. */
+#define CONNECT_FAR_MS 4000
+#define SEEK_MS_MIN    100
+#define SEEK_MS_MAX    3000
 /* A poll that was held less than this and brought nothing is not asked again at once. */
 #define POLL_HELD_MS_MIN 50
 #define POLL_PAUSE_MS    250
@@ -161,7 +163,8 @@ static void seek(struct session *s)
     s->was_up = false;
     struct errctx ctx = {0};
     char *url;
-    enum err e = peer_pick(s->conf.workers_dir, s->url, &url, &ctx);
+    enum err e = s->conf.peers != NULL ? peers_pick(s->conf.peers, s->url, &url, &ctx)
+                                       : peer_pick(s->conf.workers_dir, s->url, &url, &ctx);
     if (e == ERR_OK) {
         free(s->url);
         s->url = url;
@@ -169,7 +172,7 @@ static void seek(struct session *s)
     }
     if (e == ERR_OK) {
         say_hello(s);
-        timer_start(s->timer, CONNECT_MS, 0);
+        timer_start(s->timer, s->conf.peers != NULL ? CONNECT_FAR_MS : CONNECT_MS, 0);
     } else {
         leave(s, ctx.text);
     }
@@ -243,6 +246,8 @@ static void on_welcome(void *arg, enum err e, const Stint__V1__Envelope *reply)
     if (is_refused(s, welcome->code))
         return;
     s->state = SESSION_OPEN;
+    if (s->conf.peers != NULL)
+        peers_found(s->conf.peers);
     s->id = welcome->session_id;
     s->hold_until_mono_ms = 0;
     s->patience_ms = s->conf.silence_ms;

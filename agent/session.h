@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 
+#include "agent/peers.h"
 #include "agent/reports.h"
 #include "core/base/uuid.h"
 #include "core/loop/loop.h"
@@ -40,6 +41,7 @@ struct session_conf {
     struct uuid agent_id;
     const char *token;
     const char *workers_dir;
+    struct peers *peers; /* NULL: the sockets of workers_dir */
     session_message_fn on_message;
     session_withdraw_fn on_withdraw;
     /* A later build has taken this agent's place: stop everything.  Called once. */

@@ -270,7 +270,7 @@ static void log_ready(const struct supervisor *s)
     const struct manifest *m = s->manifest;
     log_info("ready agent=%s task=%s build=%s build_number=%lld pid=%d workers=%s",
         uuid_format(&m->agent_id).s, uuid_format(&m->task_id).s, uuid_format(&m->build_id).s,
-        (long long)m->build_number, (int)getpid(), m->workers_dir);
+        (long long)m->build_number, (int)getpid(), s->peers != NULL ? "elsewhere" : m->workers_dir);
 }
 
 enum err supervisor_run(const struct supervisor_options *options, struct errctx *ctx)

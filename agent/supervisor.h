@@ -13,9 +13,13 @@
 
 #include "core/base/err.h"
 
+struct peers_conf;
+
 struct supervisor_options {
     const char *manifest;
     const char *run_dir;
+    /* Of an agent that lives elsewhere; NULL: workers_dir of the manifest. */
+    const struct peers_conf *peers;
 };
 
 /* Returns when the agent has been told to stop and has stopped in order (ERR_OK), or could not be

@@ -18,6 +18,9 @@
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
 
+/* Over a network, before another worker is tried. */
+#define REMOTE_SILENCE_MS 8000
+
 /* ---- places ---- */
 
 static enum err open_state_dir(struct supervisor *s, const char *manifest, struct errctx *ctx)
@@ -185,13 +188,17 @@ static void open_scripts(struct supervisor *s)
     s->apps = apps_new(&apps);
 }
 
-static void open_session(struct supervisor *s)
+static void open_session(struct supervisor *s, const struct peers_conf *elsewhere)
 {
+    if (elsewhere != NULL)
+        s->peers = peers_new(s->loop, elsewhere);
     const struct session_conf conf = {.loop = s->loop,
         .reports = s->reports,
         .agent_id = s->manifest->agent_id,
         .token = s->manifest->agent_token,
         .workers_dir = s->manifest->workers_dir,
+        .peers = s->peers,
+        .silence_ms = s->peers != NULL ? REMOTE_SILENCE_MS : 0,
         .on_message = supervisor_on_message,
         .on_withdraw = supervisor_on_withdraw,
         .on_superseded = supervisor_on_superseded,
@@ -231,7 +238,7 @@ enum err supervisor_open(
     struct uuid_str build_id = uuid_format(&s->manifest->build_id);
     e = file_replace(s->state_dir, "started", build_id.s, strlen(build_id.s), ctx);
     if (e == ERR_OK)
-        open_session(s);
+        open_session(s, options->peers);
     return e;
 }
 
@@ -250,6 +257,7 @@ static void close_loop(struct supervisor *s)
 static void close_parts(struct supervisor *s)
 {
     session_free(s->session);
+    peers_free(s->peers);
     control_free(s->control);
     for (size_t i = 0; s->health != NULL && i < s->manifest->n_apps; i++)
         health_free(s->health[i]);

@@ -18,6 +18,7 @@
 #include "agent/manifest.h"
 #include "agent/metadata.h"
 #include "agent/own_log.h"
+#include "agent/peers.h"
 #include "agent/reports.h"
 #include "agent/scripts.h"
 #include "agent/session.h"
@@ -54,6 +55,7 @@ struct supervisor {
     struct health **health; /* one per app, NULL where there is no check */
     struct control *control;
     struct session *session;
+    struct peers *peers; /* NULL: the sockets of this host */
 
     enum lifecycle lifecycle;
     enum lifecycle last; /* what it will come to */

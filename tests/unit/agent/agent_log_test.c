@@ -20,7 +20,7 @@ static void open_pipe(struct pipe *p)
     bench_open(&p->b);
     assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
     p->in = ends[1];
-    p->out = agent_log_read(p->b.log, "src", ends[0]);
+    p->out = agent_log_read(p->b.log, "src", ends[0], NULL);
 }
 
 static void close_pipe(struct pipe *p)
