@@ -6,7 +6,8 @@
 #include "core/base/conf.h"
 
 struct scheduler_conf {
-    char *admin_address, *cap_policy, *database_url, *listen, *log_format, *log_level, *redis_url;
+    char *admin_address, *cap_policy, *database_url, *listen, *log_format, *log_level, *redis_url,
+        *state_key_file;
     int64_t attempts_max, audit_retention_ms, cap, heartbeat_ms, insecure_bus, lease_ms, make_room,
         make_room_grace_ms, queue_max, retry_ms;
 };

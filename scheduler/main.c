@@ -22,6 +22,7 @@ struct scheduler {
     struct ingest *ingest;
     struct leader *leader;
     struct admin *admin;
+    struct state_keys *state_keys;
     atomic_bool ready;
 };
 
@@ -51,12 +52,15 @@ static void on_terminate(void *arg)
 
 static enum err start(struct scheduler *s, struct errctx *ctx)
 {
-    enum err code = serve_new(s->loop, s->conf.listen, &s->serve, ctx);
+    enum err code = state_keys_load(s->conf.state_key_file, &s->state_keys, ctx);
+    if (code == ERR_OK)
+        code = serve_new(s->loop, s->conf.listen, &s->serve, ctx);
     if (code == ERR_OK)
         code = admin_listen(s->conf.admin_address, &s->ready, scheduler_metrics,
             SCHEDULER_METRIC_COUNT, &s->admin, ctx);
     if (code != ERR_OK)
         return code;
+    serve_set_state_keys(s->serve, s->state_keys);
     s->feed = feed_writer_new(s->loop, s->conf.redis_url, 's', on_kv_state, s);
     s->ingest = ingest_new(s->loop, &s->conf, on_said, s);
     s->leader = leader_new(s->loop, &s->conf, s->serve, s->feed, s->ingest, &s->ready);
@@ -72,6 +76,7 @@ static void stop(struct scheduler *s)
     ingest_free(s->ingest);
     feed_writer_free(s->feed);
     serve_free(s->serve);
+    state_keys_free(s->state_keys);
     admin_free(s->admin);
     if (s->loop != NULL)
         loop_free(s->loop);

@@ -15,6 +15,7 @@
 #include "core/base/list.h"
 #include "core/base/parameter.h"
 #include "core/base/text.h"
+#include "scheduler/state.h"
 #include "scheduler/work_message.h"
 
 #define CALLS_MAX      20000
@@ -36,6 +37,7 @@ struct serve {
     struct db *db;
     char *leader_url;
     struct list calls;
+    const struct state_keys *state_keys;
 };
 
 /* Several requests that came as one: answered when the last of them is. */
@@ -578,15 +580,15 @@ static void on_worker_poll(struct serve *s, struct bus_call *bus, const envelope
     core_worker_poll(s->core, &p, open_call(s, bus));
 }
 
-static struct row_version_app *apps_of(const Stint__V1__ImportResult *m)
+static struct row_version_app *apps_of(Stint__V1__ImportedApp *const *app, size_t n)
 {
-    struct row_version_app *apps = mem_calloc(m->n_app, sizeof(*apps));
-    for (size_t i = 0; i < m->n_app; i++)
-        apps[i] = (struct row_version_app){.slug = m->app[i]->slug,
-            .display_name = m->app[i]->display_name,
-            .icon = m->app[i]->icon,
-            .url = m->app[i]->url,
-            .has_health_check = m->app[i]->has_health_check};
+    struct row_version_app *apps = mem_calloc(n, sizeof(*apps));
+    for (size_t i = 0; i < n; i++)
+        apps[i] = (struct row_version_app){.slug = app[i]->slug,
+            .display_name = app[i]->display_name,
+            .icon = app[i]->icon,
+            .url = app[i]->url,
+            .has_health_check = app[i]->has_health_check};
     return apps;
 }
 
@@ -610,6 +612,8 @@ static struct row_version_parameter row_of_parameter(const Stint__V1__ImportedPa
 
 /* Parameters, their options, presets and their values, as the core takes them. */
 struct import_lists {
+    struct row_version_app *apps;
+    struct row_version_variable *variables;
     struct import_parameter *parameters;
     struct import_preset *presets;
     VEC(struct row_version_option) options;
@@ -618,6 +622,8 @@ struct import_lists {
 
 static void import_lists_done(struct import_lists *l)
 {
+    free(l->apps);
+    free(l->variables);
     free(l->parameters);
     free(l->presets);
     vec_done(&l->options);
@@ -663,6 +669,47 @@ static void list_presets(struct import_lists *l, const Stint__V1__ImportResult *
     }
 }
 
+static void list_variables(struct import_lists *l, const Stint__V1__ImportResult *m)
+{
+    l->variables = mem_calloc(m->n_variable, sizeof(*l->variables));
+    for (size_t i = 0; i < m->n_variable; i++)
+        l->variables[i] = (struct row_version_variable){.name = m->variable[i]->name,
+            .description = m->variable[i]->description,
+            .type = m->variable[i]->type,
+            .default_value = m->variable[i]->default_value,
+            .required = m->variable[i]->required,
+            .sensitive = m->variable[i]->sensitive};
+}
+
+static void read_import(
+    const Stint__V1__ImportResult *m, struct import_lists *lists, struct job_result *r)
+{
+    r->has_ai_task = m->has_ai_task;
+    r->app_slug = m->app_slug;
+    r->apps = lists->apps = apps_of(m->app, m->n_app);
+    r->n_apps = m->n_app;
+    list_options(lists, m);
+    list_presets(lists, m);
+    list_variables(lists, m);
+    r->parameters = lists->parameters;
+    r->n_parameters = m->n_parameter;
+    r->presets = lists->presets;
+    r->n_presets = m->n_preset;
+    r->variables = lists->variables;
+    r->n_variables = m->n_variable;
+    r->resources = m->resources;
+    r->external_auth = m->external_auth;
+}
+
+static void read_build(
+    const Stint__V1__BuildResult *m, struct import_lists *lists, struct job_result *r)
+{
+    r->apps = lists->apps = apps_of(m->app, m->n_app);
+    r->n_apps = m->n_app;
+    r->resources = m->resources;
+    r->agent = m->agent;
+}
+
 static void take_result(
     struct serve *s, const struct uuid *worker_id, const Stint__V1__JobResult *m)
 {
@@ -674,20 +721,11 @@ static void take_result(
         .n_logs = m->n_log};
     if (!wire_get_uuid(&m->job_id, &r.job.id))
         return;
-    scoped_free struct row_version_app *apps = NULL;
     scoped(import_lists_done) struct import_lists lists = {0};
-    if (m->import != NULL) {
-        r.has_ai_task = m->import->has_ai_task;
-        r.app_slug = m->import->app_slug;
-        r.apps = apps = apps_of(m->import);
-        r.n_apps = m->import->n_app;
-        list_options(&lists, m->import);
-        list_presets(&lists, m->import);
-        r.parameters = lists.parameters;
-        r.n_parameters = m->import->n_parameter;
-        r.presets = lists.presets;
-        r.n_presets = m->import->n_preset;
-    }
+    if (m->import != NULL)
+        read_import(m->import, &lists, &r);
+    else if (m->build != NULL)
+        read_build(m->build, &lists, &r);
     scoped_free struct row_log *logs = m->n_log > 0 ? mem_calloc(m->n_log, sizeof(*logs)) : NULL;
     for (size_t i = 0; i < m->n_log; i++)
         logs[i] = (struct row_log){.id = (int64_t)m->log[i]->seq,
@@ -774,6 +812,16 @@ static void on_file_get(struct serve *s, struct bus_call *bus, const envelope *e
     db_send(s->db, b, on_file_read, call);
 }
 
+static void on_state_put(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    state_put(s->state_keys, s->db, s->epoch, bus, e->state_put);
+}
+
+static void on_state_get(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    state_get(s->state_keys, s->db, bus, e->state_get);
+}
+
 static const struct {
     Stint__V1__Envelope__BodyCase body;
     void (*handle)(struct serve *s, struct bus_call *bus, const envelope *e);
@@ -793,6 +841,8 @@ static const struct {
     {STINT__V1__ENVELOPE__BODY_AGENT_OPEN,        on_agent_open       },
     {STINT__V1__ENVELOPE__BODY_AGENT_SEND_RESULT, on_agent_send_result},
     {STINT__V1__ENVELOPE__BODY_FILE_GET,          on_file_get         },
+    {STINT__V1__ENVELOPE__BODY_STATE_PUT,         on_state_put        },
+    {STINT__V1__ENVELOPE__BODY_STATE_GET,         on_state_get        },
 };
 
 static void set_origin(struct core *c, const Stint__V1__Origin *m)
@@ -948,6 +998,11 @@ void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *d
         lose(call);
         close_call(call);
     }
+}
+
+void serve_set_state_keys(struct serve *s, const struct state_keys *keys)
+{
+    s->state_keys = keys;
 }
 
 void serve_set_leader(struct serve *s, const char *url)

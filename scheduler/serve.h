@@ -12,6 +12,7 @@
 #include "core/bus/bus.h"
 #include "core/db/db.h"
 #include "scheduler/core/core.h"
+#include "scheduler/state.h"
 #include "scheduler/work_message.h"
 
 struct serve;
@@ -26,6 +27,8 @@ const char *serve_url(const struct serve *s);
 /* From now on requests go to this core; NULL: no more, and whoever waits is told. `db` reads files.
  */
 void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *db);
+/* What Terraform's state is kept with; borrowed. */
+void serve_set_state_keys(struct serve *s, const struct state_keys *keys);
 /* Whom to point at while not leading. */
 void serve_set_leader(struct serve *s, const char *url);
 

@@ -35,7 +35,7 @@ struct sent {
     uint64_t generation;
     size_t n_statements, n_rows;
     int at_jobs, at_apps, at_messages, at_starts, at_leases; /* statement numbers, -1: none */
-    int at_prompts, at_parameters, at_contents, at_agents, at_states;
+    int at_prompts, at_parameters, at_facts, at_contents, at_agents, at_states;
 };
 
 struct store *store_new(struct db *db, struct feed_writer *feed, struct serve *serve,
@@ -365,6 +365,42 @@ static void add_versions(struct db_batch *b, const struct effects *e)
         db_add_uuid(b, &e->versions.v[i].id);
         db_add_bool(b, e->versions.v[i].has_ai_task);
         db_add_text(b, e->versions.v[i].app_slug != NULL ? e->versions.v[i].app_slug : "");
+        db_add_text(b, e->versions.v[i].resources);
+        db_add_text(b, e->versions.v[i].external_auth);
+    }
+}
+
+static void add_version_variables(struct db_batch *b, const struct effects *e)
+{
+    if (e->version_variables.n == 0)
+        return;
+    db_batch_add(b, SQL_STORE_INSERT_VERSION_VARIABLES);
+    COLUMN(b, DB_UUID, uuid, &e->version_variables, &row->version_id);
+    COLUMN(b, DB_INT4, int4, &e->version_variables, row->position);
+    COLUMN(b, DB_TEXT, text, &e->version_variables, row->name);
+    COLUMN(b, DB_TEXT, text, &e->version_variables, row->description);
+    COLUMN(b, DB_TEXT, text, &e->version_variables, row->type);
+    COLUMN(b, DB_TEXT, text, &e->version_variables, row->default_value);
+    COLUMN(b, DB_BOOL, bool, &e->version_variables, row->required);
+    COLUMN(b, DB_BOOL, bool, &e->version_variables, row->sensitive);
+}
+
+static void add_builds_found(struct db_batch *b, const struct effects *e)
+{
+    if (e->builds_found.n > 0) {
+        db_batch_add(b, SQL_STORE_INSERT_BUILD_RESOURCES);
+        COLUMN(b, DB_UUID, uuid, &e->builds_found, &row->build_id);
+        COLUMN(b, DB_TEXT, text, &e->builds_found, row->resources);
+        COLUMN(b, DB_TEXT, text, &e->builds_found, row->agent);
+    }
+    if (e->agent_apps.n > 0) {
+        db_batch_add(b, SQL_STORE_UPSERT_APPS);
+        COLUMN(b, DB_UUID, uuid, &e->agent_apps, &row->agent_id);
+        COLUMN(b, DB_TEXT, text, &e->agent_apps, row->slug);
+        COLUMN(b, DB_TEXT, text, &e->agent_apps, row->display_name);
+        COLUMN(b, DB_TEXT, text, &e->agent_apps, row->icon);
+        COLUMN(b, DB_TEXT, text, &e->agent_apps, row->url);
+        COLUMN(b, DB_BOOL, bool, &e->agent_apps, row->has_health_check);
     }
 }
 
@@ -537,6 +573,27 @@ static int add_prompts(struct db_batch *b, const struct effects *e)
     if (ids == NULL)
         return -1;
     db_batch_add(b, SQL_STORE_READ_PROMPTS);
+    db_add_array(b, ids);
+    return (int)db_batch_count(b) - 1;
+}
+
+/* The jobs whose dispatches carry facts. */
+static int add_facts(struct db_batch *b, const struct effects *e)
+{
+    struct db_array *ids = NULL;
+    for (size_t i = 0; i < e->dispatches.n; i++) {
+        const struct work *w = &e->dispatches.v[i].work;
+        for (size_t k = 0; k < w->jobs.n; k++) {
+            if (!w->jobs.v[k].wants_facts)
+                continue;
+            if (ids == NULL)
+                ids = db_array_new(DB_UUID);
+            db_array_uuid(ids, &w->jobs.v[k].job_id);
+        }
+    }
+    if (ids == NULL)
+        return -1;
+    db_batch_add(b, SQL_STORE_READ_FACTS);
     db_add_array(b, ids);
     return (int)db_batch_count(b) - 1;
 }
@@ -797,7 +854,7 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
     METRIC_ADD(commit_us, clock_mono_us() - s->sent_us);
     struct readings r = {
         .texts = {result_at(results, sent->at_prompts), result_at(results, sent->at_parameters),
-                  result_at(results, sent->at_contents)},
+                  result_at(results, sent->at_facts), result_at(results, sent->at_contents)},
         .agents = result_at(results, sent->at_agents),
         .states = result_at(results, sent->at_states)
     };
@@ -835,6 +892,8 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_version_apps(b, e);
     add_version_parameters(b, e);
     add_version_presets(b, e);
+    add_version_variables(b, e);
+    add_builds_found(b, e);
     add_deadlines(b, e);
     add_lost(b, e);
     sent->at_messages = add_messages(b, e);
@@ -845,6 +904,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     sent->at_leases = add_leases(b, e);
     sent->at_prompts = add_prompts(b, e);
     sent->at_parameters = add_parameters(b, e);
+    sent->at_facts = add_facts(b, e);
     sent->at_contents = add_contents(b, e);
     sent->at_agents = add_opened(b, e);
     sent->at_states = add_states(b, e);

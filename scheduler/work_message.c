@@ -3,7 +3,7 @@
  * work_message.c - the core's plain structs as one WorkerWork.
  *
  * protobuf-c wants arrays of pointers; all of a message's parts stand in a few arrays (a parcel),
- * so that hundreds of jobs cost five allocations.
+ * so that hundreds of jobs cost a few allocations.
  */
 #include "scheduler/work_message.h"
 
@@ -28,8 +28,9 @@ static char *lend(const char *s)
     return (char *)(uintptr_t)(s != NULL ? s : "");
 }
 
-/* Rows of parameters as messages, and how far they have been handed out. */
-struct parameter_pool {
+/* Rows of names with texts as messages, and how far they have been handed out. */
+struct text_pool {
+    const struct db_result *rows;
     Stint__V1__NamedText *texts, **list;
     size_t n, next;
 };
@@ -45,22 +46,37 @@ static bool row_is_of(const struct db_result *rows, size_t i, const struct uuid 
     return uuid_eq(&id, task_id);
 }
 
-/* The bytes of them.  Jobs come in the order of the rows, so that the search is short. */
-static size_t put_parameters(Stint__V1__JobSpec *m, const struct uuid *task_id,
-    const struct db_result *rows, struct parameter_pool *pool)
+static struct text_pool text_pool_new(const struct db_result *rows)
 {
-    size_t n_rows = rows_of(rows), bytes = 0, i = pool->next;
-    while (i < n_rows && !row_is_of(rows, i, task_id))
+    size_t n = rows_of(rows);
+    return (struct text_pool){.rows = rows,
+        .texts = mem_calloc(n, sizeof(Stint__V1__NamedText)),
+        .list = mem_calloc(n, sizeof(Stint__V1__NamedText *))};
+}
+
+static void text_pool_done(struct text_pool *p)
+{
+    free(p->texts);
+    free(p->list);
+}
+
+/* Those of `id`; the bytes of them.  Jobs come in the order of the rows, so that the search is
+ * short. */
+static size_t put_texts(
+    Stint__V1__NamedText ***ret_list, size_t *ret_n, const struct uuid *id, struct text_pool *pool)
+{
+    size_t n_rows = rows_of(pool->rows), bytes = 0, i = pool->next;
+    while (i < n_rows && !row_is_of(pool->rows, i, id))
         i++;
-    m->parameter = pool->list + pool->n;
-    for (; i < n_rows && row_is_of(rows, i, task_id); i++) {
+    *ret_list = pool->list + pool->n;
+    for (; i < n_rows && row_is_of(pool->rows, i, id); i++) {
         Stint__V1__NamedText *t = &pool->texts[pool->n];
         stint__v1__named_text__init(t);
-        t->name = lend(db_text(rows, i, 1));
-        t->value = lend(db_text(rows, i, 2));
+        t->name = lend(db_text(pool->rows, i, 1));
+        t->value = lend(db_text(pool->rows, i, 2));
         bytes += strlen(t->name) + strlen(t->value) + 8;
         pool->list[pool->n++] = t;
-        m->n_parameter++;
+        ++*ret_n;
         pool->next = i + 1;
     }
     return bytes;
@@ -103,7 +119,7 @@ struct parcel {
     struct uuid_str *tokens;
     Stint__V1__JobRef *refs;
     Stint__V1__AgentMessage *messages;
-    struct parameter_pool parameters;
+    struct text_pool parameters, facts;
     void **lists;
 };
 
@@ -131,7 +147,10 @@ static void put_jobs(Stint__V1__WorkerWork *m, struct parcel *p, void ***list, c
         fill_spec(&p->specs[i], j, &p->tokens[i], texts->prompts);
         bytes += strlen(p->specs[i].prompt) + 512;
         if (j->wants_parameters)
-            bytes += put_parameters(&p->specs[i], &j->task_id, texts->parameters, &p->parameters);
+            bytes += put_texts(
+                &p->specs[i].parameter, &p->specs[i].n_parameter, &j->task_id, &p->parameters);
+        if (j->wants_facts)
+            bytes += put_texts(&p->specs[i].fact, &p->specs[i].n_fact, &j->job_id, &p->facts);
         if (i > 0 && bytes > WORK_BYTES_MAX)
             break; /* the next poll does not name the rest, so they are sent then */
         *(*list)++ = &p->specs[i];
@@ -163,15 +182,15 @@ static void put_messages(Stint__V1__WorkerWork *m, struct parcel *p, void ***lis
 void work_reply(
     struct bus_call *call, const struct work *w, uint64_t epoch, const struct work_texts *texts)
 {
-    size_t n_refs = w->cancels.n + w->abandons.n, n_parameters = rows_of(texts->parameters);
+    size_t n_refs = w->cancels.n + w->abandons.n;
     struct parcel p = {
         .specs = mem_calloc(w->jobs.n, sizeof(*p.specs)),
         .tokens = mem_calloc(w->jobs.n, sizeof(*p.tokens)),
         .refs = mem_calloc(n_refs, sizeof(*p.refs)),
         .messages = mem_calloc(w->messages.n, sizeof(*p.messages)),
-        .parameters = {mem_calloc(n_parameters, sizeof(*p.parameters.texts)),
-                       mem_calloc(n_parameters, sizeof(*p.parameters.list)), 0, 0},
-        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists))
+        .parameters = text_pool_new(texts->parameters),
+        .facts = text_pool_new(texts->facts),
+        .lists = mem_calloc(w->jobs.n + n_refs + w->messages.n, sizeof(*p.lists)),
     };
     scoped_free ProtobufCBinaryData *revoked = mem_calloc(w->revoked.n, sizeof(*revoked));
     Stint__V1__WorkerWork m = STINT__V1__WORKER_WORK__INIT;
@@ -199,7 +218,7 @@ void work_reply(
     free(p.tokens);
     free(p.refs);
     free(p.messages);
-    free(p.parameters.texts);
-    free(p.parameters.list);
+    text_pool_done(&p.parameters);
+    text_pool_done(&p.facts);
     free(p.lists);
 }

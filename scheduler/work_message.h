@@ -13,6 +13,7 @@
 struct work_texts {
     const struct db_result *prompts;    /* rows (task id, prompt) */
     const struct db_result *parameters; /* rows (task id, name, value), those of a task in a row */
+    const struct db_result *facts;      /* rows (job id, name, value), likewise */
     const struct db_result *contents;   /* rows (message id, content) */
 };
 

@@ -38,15 +38,20 @@ static void read_texts(const Stint__V1__JobSpec *w, struct job_spec *s)
     s->template_name = copy(w->template_name);
 }
 
-static void read_parameters(const Stint__V1__JobSpec *w, struct job_spec *s)
+static struct job_text *read_list(Stint__V1__NamedText *const *list, size_t n)
 {
-    if (w->n_parameter == 0)
-        return;
-    s->parameters = mem_calloc(w->n_parameter, sizeof(*s->parameters));
+    struct job_text *texts = n > 0 ? mem_calloc(n, sizeof(*texts)) : NULL;
+    for (size_t i = 0; i < n; i++)
+        texts[i] = (struct job_text){mem_strdup(list[i]->name), mem_strdup(list[i]->value)};
+    return texts;
+}
+
+static void read_lists(const Stint__V1__JobSpec *w, struct job_spec *s)
+{
+    s->parameters = read_list(w->parameter, w->n_parameter);
     s->n_parameters = w->n_parameter;
-    for (size_t i = 0; i < w->n_parameter; i++)
-        s->parameters[i] = (struct job_text){
-            mem_strdup(w->parameter[i]->name), mem_strdup(w->parameter[i]->value)};
+    s->facts = read_list(w->fact, w->n_fact);
+    s->n_facts = w->n_fact;
 }
 
 static const struct provisioner *find_provisioner(const struct hands *h, const char *name)
@@ -168,7 +173,7 @@ static struct job *read_job(struct hands *h, const Stint__V1__JobSpec *w)
     const struct provisioner *p = find_provisioner(h, w->provisioner);
     if (p == NULL || !p->immediate) {
         read_texts(w, &s);
-        read_parameters(w, &s);
+        read_lists(w, &s);
     }
     struct job *j = job_new(&s, p);
     j->owner = h;

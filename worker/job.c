@@ -92,6 +92,7 @@ void job_free(struct job *j)
             free(*text_at(&j->spec, i));
     }
     job_texts_free(j->spec.parameters, j->spec.n_parameters);
+    job_texts_free(j->spec.facts, j->spec.n_facts);
     job_commit_lines(j, UINT64_MAX);
     vec_done(&j->lines);
     job_found_done(&j->found);

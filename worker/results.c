@@ -119,6 +119,7 @@ struct draft {
     Stint__V1__JobResult *result;
     Stint__V1__JobResult **pointer;
     Stint__V1__ImportResult *import;
+    Stint__V1__BuildResult *build;
     VEC(Stint__V1__LogLine) lines;
     VEC(Stint__V1__LogLine *) line_pointers;
     size_t bytes;
@@ -146,22 +147,49 @@ static char *or_empty(char *s)
     return s != NULL ? s : empty;
 }
 
-/* Imports are few: each has a list of its own, freed in drop_imports(). */
-static void add_apps(const struct import_found *from, Stint__V1__ImportResult *import)
+/* Imports and builds of Terraform are few: each has a list of its own, freed in drop_imports() and
+ * drop_builds(). */
+static Stint__V1__ImportedApp **apps_of(const struct import_app *from, size_t n)
 {
-    if (from->n_app == 0)
-        return;
-    Stint__V1__ImportedApp *app = mem_calloc(from->n_app, sizeof(*app));
-    import->app = mem_calloc(from->n_app, sizeof(Stint__V1__ImportedApp *));
-    import->n_app = from->n_app;
-    for (size_t i = 0; i < from->n_app; i++) {
+    if (n == 0)
+        return NULL;
+    Stint__V1__ImportedApp *app = mem_calloc(n, sizeof(*app));
+    Stint__V1__ImportedApp **list = mem_calloc(n, sizeof(Stint__V1__ImportedApp *));
+    for (size_t i = 0; i < n; i++) {
         stint__v1__imported_app__init(&app[i]);
-        app[i].slug = or_empty(from->app[i].slug);
-        app[i].display_name = or_empty(from->app[i].display_name);
-        app[i].icon = or_empty(from->app[i].icon);
-        app[i].url = or_empty(from->app[i].url);
-        app[i].has_health_check = from->app[i].has_health_check;
-        import->app[i] = &app[i];
+        app[i].slug = or_empty(from[i].slug);
+        app[i].display_name = or_empty(from[i].display_name);
+        app[i].icon = or_empty(from[i].icon);
+        app[i].url = or_empty(from[i].url);
+        app[i].has_health_check = from[i].has_health_check;
+        list[i] = &app[i];
+    }
+    return list;
+}
+
+static void free_apps(Stint__V1__ImportedApp **list, size_t n)
+{
+    if (n > 0)
+        free(list[0]);
+    free(list);
+}
+
+static void add_variables(const struct import_found *from, Stint__V1__ImportResult *import)
+{
+    if (from->n_variable == 0)
+        return;
+    Stint__V1__ImportedVariable *variable = mem_calloc(from->n_variable, sizeof(*variable));
+    import->variable = mem_calloc(from->n_variable, sizeof(Stint__V1__ImportedVariable *));
+    import->n_variable = from->n_variable;
+    for (size_t i = 0; i < from->n_variable; i++) {
+        stint__v1__imported_variable__init(&variable[i]);
+        variable[i].name = or_empty(from->variable[i].name);
+        variable[i].description = or_empty(from->variable[i].description);
+        variable[i].type = or_empty(from->variable[i].type);
+        variable[i].default_value = or_empty(from->variable[i].default_value);
+        variable[i].required = from->variable[i].required;
+        variable[i].sensitive = from->variable[i].sensitive;
+        import->variable[i] = &variable[i];
     }
 }
 
@@ -268,9 +296,10 @@ static void drop_imports(struct draft *d, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         drop_options(&d->import[i]);
-        if (d->import[i].n_app > 0)
-            free(d->import[i].app[0]);
-        free(d->import[i].app);
+        free_apps(d->import[i].app, d->import[i].n_app);
+        if (d->import[i].n_variable > 0)
+            free(d->import[i].variable[0]);
+        free(d->import[i].variable);
     }
     free(d->import);
 }
@@ -284,10 +313,33 @@ static void add_import(struct draft *d, struct job *j, size_t i, Stint__V1__JobR
     import->display_name = or_empty(j->found.import.display_name);
     import->description = or_empty(j->found.import.description);
     import->icon = or_empty(j->found.import.icon);
-    add_apps(&j->found.import, import);
+    import->app = apps_of(j->found.import.app, j->found.import.n_app);
+    import->n_app = j->found.import.n_app;
+    import->resources = or_empty(j->found.import.resources);
+    import->external_auth = or_empty(j->found.import.external_auth);
+    add_variables(&j->found.import, import);
     add_parameters(&j->found.import, import);
     add_presets(&j->found.import, import);
     out->import = import;
+}
+
+static void add_build(struct draft *d, struct job *j, size_t i, Stint__V1__JobResult *out)
+{
+    Stint__V1__BuildResult *build = &d->build[i];
+    stint__v1__build_result__init(build);
+    build->resources = or_empty(j->found.build.resources);
+    build->agent = or_empty(j->found.build.agent);
+    build->app = apps_of(j->found.build.app, j->found.build.n_app);
+    build->n_app = j->found.build.n_app;
+    out->build = build;
+    d->bytes += strlen(build->resources) + strlen(build->agent);
+}
+
+static void drop_builds(struct draft *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free_apps(d->build[i].app, d->build[i].n_app);
+    free(d->build);
 }
 
 static void add_job(struct results *r, struct draft *d, struct job *j)
@@ -310,6 +362,8 @@ static void add_job(struct results *r, struct draft *d, struct job *j)
     add_lines(d, j, out);
     if (j->spec.kind == JOB_IMPORT && j->outcome == OUTCOME_SUCCEEDED)
         add_import(d, j, i, out);
+    if (j->found.build.resources != NULL && j->outcome == OUTCOME_SUCCEEDED)
+        add_build(d, j, i, out);
     d->pointer[i] = out;
     d->bytes += 80 + strlen(out->error);
 }
@@ -356,6 +410,7 @@ void results_flush(struct results *r)
         .result = mem_calloc(n, sizeof(*d.result)),
         .pointer = mem_calloc(n, sizeof(*d.pointer)),
         .import = mem_calloc(n, sizeof(*d.import)),
+        .build = mem_calloc(n, sizeof(*d.build)),
     };
     d.batch->results = r;
     gather(r, &d);
@@ -365,6 +420,7 @@ void results_flush(struct results *r)
     free(d.result);
     free(d.pointer);
     drop_imports(&d, n);
+    drop_builds(&d, n);
     vec_done(&d.lines);
     vec_done(&d.line_pointers);
 }

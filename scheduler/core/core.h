@@ -211,12 +211,18 @@ struct job_result {
     bool clean;
     bool has_ai_task; /* imports */
     const char *app_slug;
-    const struct row_version_app *apps; /* imports; version_id and is_task_app are filled in */
+    /* Imports, where version_id and is_task_app are filled in, and builds of Terraform. */
+    const struct row_version_app *apps;
     size_t n_apps;
     const struct import_parameter *parameters; /* imports */
     size_t n_parameters;
     const struct import_preset *presets; /* imports */
     size_t n_presets;
+    const struct row_version_variable *variables; /* imports */
+    size_t n_variables;
+    const char *resources;      /* JSON, imports and builds; NULL or "": none */
+    const char *external_auth;  /* JSON, imports */
+    const char *agent;          /* JSON, builds */
     const struct row_log *logs; /* id: the worker's number of the line */
     size_t n_logs;
 };

@@ -43,6 +43,9 @@ void work_done(struct work *w)
     DO(version_parameters) \
     DO(version_options)    \
     DO(version_presets)    \
+    DO(version_variables)  \
+    DO(builds_found)       \
+    DO(agent_apps)         \
     DO(deadlines)          \
     DO(messages_new)       \
     DO(messages_over)      \

@@ -124,6 +124,28 @@ struct row_version_done {
     struct uuid id;
     bool has_ai_task;
     const char *app_slug;
+    const char *resources, *external_auth; /* JSON; NULL: none */
+};
+
+/* What a template version asks of whoever pushes it. */
+struct row_version_variable {
+    struct uuid version_id;
+    const char *name, *description, *type, *default_value;
+    bool required, sensitive;
+    int32_t position;
+};
+
+/* What a build has left in the world: JSON, for those who read it; agent NULL: none. */
+struct row_build_found {
+    struct uuid build_id;
+    const char *resources, *agent;
+};
+
+/* An app of an agent as its build has made it. */
+struct row_agent_app {
+    struct uuid agent_id;
+    const char *slug, *display_name, *icon, *url;
+    bool has_health_check;
 };
 
 /* An app that a template version brings. */
@@ -213,15 +235,15 @@ struct job_ref {
     int64_t token;
 };
 
-/* All of JobSpec but the prompt and the parameters, which the store reads from Postgres when they
- * are wanted. */
+/* All of JobSpec but the prompt, the parameters and the facts, which the store reads from Postgres
+ * when they are wanted. */
 struct job_spec {
     struct uuid job_id, version_id, file_id, build_id, workspace_id, task_id, owner_id;
     struct uuid agent_id, agent_token;
     int64_t token;
     enum job_kind kind;
     int32_t attempt, build_number;
-    bool wants_prompt, wants_parameters;
+    bool wants_prompt, wants_parameters, wants_facts;
     const char *provisioner, *workspace_name, *owner_name, *app_slug, *template_name;
 };
 
@@ -267,6 +289,9 @@ struct effects {
     VEC(struct row_version_parameter) version_parameters;
     VEC(struct row_version_option) version_options;
     VEC(struct row_version_preset) version_presets;
+    VEC(struct row_version_variable) version_variables;
+    VEC(struct row_build_found) builds_found;
+    VEC(struct row_agent_app) agent_apps;
     VEC(struct row_deadline) deadlines;
     VEC(struct row_message_new) messages_new;
     VEC(struct row_message_over) messages_over;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * import.c - what an import has found out about a template version, as rows.
+ * import.c - what an import has found out about a template version, and a build about the world, as
+ * rows.
  *
  * The worker has checked it; here it is only kept from being too much.
  */
@@ -8,7 +9,8 @@
 #include "core/base/parameter.h"
 #include "scheduler/core/model.h"
 
-#define APPS_MAX 64 /* of a template version */
+#define APPS_MAX      64 /* of a template version */
+#define VARIABLES_MAX 256
 
 /* ---- apps ---- */
 
@@ -101,7 +103,46 @@ static void take_presets(struct core *c, const struct uuid *version_id, const st
     }
 }
 
+/* ---- variables ---- */
+
+static void take_variables(
+    struct core *c, const struct uuid *version_id, const struct job_result *r)
+{
+    for (size_t i = 0; i < r->n_variables && i < VARIABLES_MAX; i++) {
+        struct row_version_variable row = r->variables[i];
+        row.version_id = *version_id;
+        row.position = (int32_t)i;
+        row.name = effects_strdup(c->out, row.name);
+        row.description = effects_strdup(c->out, row.description);
+        row.type = effects_strdup(c->out, row.type);
+        row.default_value = effects_strdup(c->out, row.default_value);
+        *vec_push(&c->out->version_variables) = row;
+    }
+}
+
 /* ---- the whole ---- */
+
+static const char *json_or_null(struct core *c, const char *json)
+{
+    return json != NULL && json[0] != '\0' ? effects_strdup(c->out, json) : NULL;
+}
+
+void import_take_build(struct core *c, struct job *j, const struct job_result *r)
+{
+    if (r->resources == NULL || r->resources[0] == '\0')
+        return;
+    *vec_push(&c->out->builds_found) = (struct row_build_found){.build_id = j->task->build_id,
+        .resources = effects_strdup(c->out, r->resources),
+        .agent = json_or_null(c, r->agent)};
+    const struct agent *a = j->kind == JOB_START ? j->task->agent : NULL;
+    for (size_t i = 0; a != NULL && i < r->n_apps && i < APPS_MAX; i++)
+        *vec_push(&c->out->agent_apps) = (struct row_agent_app){.agent_id = a->id,
+            .slug = effects_strdup(c->out, r->apps[i].slug),
+            .display_name = effects_strdup(c->out, r->apps[i].display_name),
+            .icon = effects_strdup(c->out, r->apps[i].icon),
+            .url = effects_strdup(c->out, r->apps[i].url),
+            .has_health_check = r->apps[i].has_health_check};
+}
 
 void import_take(struct core *c, struct job *j, const struct job_result *r)
 {
@@ -109,7 +150,10 @@ void import_take(struct core *c, struct job *j, const struct job_result *r)
     take_apps(c, &i->version_id, r);
     take_parameters(c, &i->version_id, r);
     take_presets(c, &i->version_id, r);
+    take_variables(c, &i->version_id, r);
     *vec_push(&c->out->versions) = (struct row_version_done){.id = i->version_id,
         .has_ai_task = r->has_ai_task,
-        .app_slug = effects_strdup(c->out, r->app_slug)};
+        .app_slug = effects_strdup(c->out, r->app_slug),
+        .resources = json_or_null(c, r->resources),
+        .external_auth = json_or_null(c, r->external_auth)};
 }

@@ -53,11 +53,18 @@ void job_set_holds(struct core *c, struct job *j, bool holds)
 
 /* ---- leasing ---- */
 
+/* Its workspaces live on no worker's host, and its templates are told more. */
+static bool is_terraform(const struct job *j)
+{
+    return strcmp(j->pool->provisioner, "terraform") == 0;
+}
+
 struct job_spec job_spec_of(const struct job *j)
 {
     struct job_spec s = {
         .job_id = j->id, .token = j->token, .kind = j->kind, .attempt = j->attempt};
     s.provisioner = j->pool->provisioner;
+    s.wants_facts = is_terraform(j);
     if (j->task == NULL) {
         const struct import *i = container_of(j, struct import, job);
         s.version_id = i->version_id;
@@ -96,7 +103,7 @@ void job_lease(struct core *c, struct job *j, struct worker *w)
     w->free_slots--;
     if (j->kind == JOB_START) {
         job_set_holds(c, j, true);
-        if (j->task->host == NULL) { /* from now on its files live there */
+        if (j->task->host == NULL && !is_terraform(j)) { /* from now on its files live there */
             j->task->host = w->host;
             j->pool = queue_pool(c, j->pool->provisioner, w->host);
             task_mark_workspace(c, j->task);
@@ -211,6 +218,8 @@ static void job_succeeded(struct core *c, struct job *j, const struct job_result
         import_take(c, j, r);
     else if (j->kind != JOB_START)
         job_set_holds(c, j, false);
+    if (j->task != NULL)
+        import_take_build(c, j, r);
     job_over(c, j);
 }
 

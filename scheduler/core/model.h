@@ -280,6 +280,8 @@ void job_set_error(struct job *j, const char *error);
 
 /* The import has succeeded: what it tells of its template version. */
 void import_take(struct core *c, struct job *j, const struct job_result *r);
+/* A build has succeeded: what it tells of what there is now. */
+void import_take_build(struct core *c, struct job *j, const struct job_result *r);
 
 /* ---- task.c ---- */
 

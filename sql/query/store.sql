@@ -154,6 +154,12 @@ WHERE j.id = u.id AND j.token = u.token_was;
 
 -- name: store_update_workspaces :exec
 -- $1 id, $2 latest build, $3 latest agent uuid[]; $4 build number int4[]; $5 host text[]; $6 deleted bool[]
+-- With a workspace goes its Terraform state: there is nothing left that it could speak of.
+WITH gone AS (
+    DELETE FROM workspace_states s
+    USING unnest($1::uuid[], $6::bool[]) AS d (id, deleted)
+    WHERE d.deleted AND s.workspace_id = d.id
+)
 UPDATE workspaces AS w
 SET latest_build_id = u.build_id, latest_agent_id = u.agent_id, build_number = u.number,
     host = u.host, updated_at = now(), deleted_at = CASE WHEN u.deleted THEN now() END
@@ -173,9 +179,42 @@ WHERE tasks.id = u.id AND tasks.deleted_at IS NULL;
 UPDATE tasks SET prompt = $2::text, revision = revision + 1 WHERE id = $1::uuid;
 
 -- name: store_finish_version :exec
--- $1 id uuid, $2 has_ai_task bool, $3 app slug text
-UPDATE template_versions SET has_ai_task = $2::bool, app_slug = $3::text, updated_at = now()
+-- $1 id uuid, $2 has_ai_task bool, $3 app slug, $4 resources, $5 external auth text (JSON or NULL)
+UPDATE template_versions
+SET has_ai_task = $2::bool, app_slug = $3::text, updated_at = now(),
+    resources = coalesce($4::text::jsonb, resources),
+    external_auth = coalesce($5::text::jsonb, external_auth)
 WHERE id = $1::uuid;
+
+-- name: store_insert_version_variables :exec
+-- $1 template version uuid[]; $2 place int4[]; $3 name, $4 description, $5 type, $6 default text[]; $7 required, $8 sensitive bool[]
+INSERT INTO template_version_variables (template_version_id, position, name, description, type,
+    default_value, required, sensitive)
+SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[],
+    $7::bool[], $8::bool[])
+ON CONFLICT DO NOTHING;
+
+-- name: store_insert_build_resources :exec
+-- $1 build uuid[]; $2 resources, $3 agent text[] (JSON)
+-- A clean-up after a failed start is a second job of the same build.
+INSERT INTO build_resources (build_id, resources, agent)
+SELECT DISTINCT ON (u.build_id) u.build_id, u.resources::jsonb, u.agent::jsonb
+FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS u (build_id, resources, agent, nth)
+ORDER BY u.build_id, u.nth DESC
+ON CONFLICT (build_id) DO UPDATE SET resources = excluded.resources, agent = excluded.agent;
+
+-- name: store_upsert_apps :exec
+-- $1 agent uuid[]; $2 slug, $3 display name, $4 icon, $5 url text[]; $6 has a health check bool[]
+-- As the build has made them.  One that the import did not know of is added.
+INSERT INTO apps AS a (id, agent_id, slug, display_name, icon, url, health)
+SELECT DISTINCT ON (u.agent_id, u.slug) gen_random_uuid(), u.agent_id, u.slug,
+    coalesce(nullif(u.display_name, ''), u.slug), u.icon, u.url,
+    (CASE WHEN u.has_health_check THEN 'initializing' ELSE 'disabled' END)::app_health
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[])
+    AS u (agent_id, slug, display_name, icon, url, has_health_check)
+ORDER BY u.agent_id, u.slug
+ON CONFLICT (agent_id, slug) DO UPDATE
+SET display_name = excluded.display_name, icon = excluded.icon, url = excluded.url;
 
 -- name: store_insert_version_apps :exec
 -- $1 template version uuid[]; $2 slug, $3 display name, $4 icon, $5 url text[]; $6 has a health check, $7 is the task's bool[]
@@ -339,6 +378,52 @@ CROSS JOIN LATERAL (
     SELECT id, template_parameters FROM tasks WHERE tasks.id = want.id OFFSET 0
 ) AS t
 CROSS JOIN LATERAL jsonb_each_text(t.template_parameters) AS p
+ORDER BY want.nth;
+
+-- name: store_read_facts :many
+-- $1 job id uuid[]
+-- What Terraform templates are told beside; one row per fact, those of a job in a row.
+SELECT want.id, f.name, f.value
+FROM unnest($1::uuid[]) WITH ORDINALITY AS want (id, nth)
+CROSS JOIN LATERAL (
+    SELECT j.template_version_id, b.workspace_id, b.build_number,
+        coalesce(w.owner_id, j.initiator_id) AS owner_id, w.task_id
+    FROM jobs j
+    LEFT JOIN builds b ON b.id = j.build_id
+    LEFT JOIN workspaces w ON w.id = b.workspace_id
+    WHERE j.id = want.id OFFSET 0
+) AS d
+CROSS JOIN LATERAL (
+    SELECT x.name, x.value
+    FROM users u
+    CROSS JOIN LATERAL (VALUES ('owner_id', u.id::text), ('owner_name', u.username),
+        ('owner_email', u.email), ('owner_full_name', u.name), ('owner_login_type', u.login_type),
+        ('owner_roles', array_to_json(u.roles)::text)) AS x (name, value)
+    WHERE u.id = d.owner_id
+    UNION ALL
+    SELECT x.name, x.value
+    FROM template_versions v
+    LEFT JOIN templates t ON t.id = v.template_id
+    CROSS JOIN LATERAL (VALUES ('template_id', coalesce(t.id::text, '')),
+        ('template_name', coalesce(t.name, '')), ('template_version', v.name)) AS x (name, value)
+    WHERE v.id = d.template_version_id
+    UNION ALL
+    SELECT 'prompt', t.prompt FROM tasks t WHERE t.id = d.task_id
+    UNION ALL
+    SELECT 'variable.' || g.name, g.value
+    FROM template_version_values g
+    WHERE g.template_version_id = d.template_version_id
+    UNION ALL
+    SELECT 'previous.' || p.key, p.value
+    FROM builds l
+    CROSS JOIN LATERAL jsonb_each_text(l.parameters) AS p
+    WHERE l.workspace_id = d.workspace_id AND l.build_number = d.build_number - 1
+    UNION ALL
+    SELECT 'ephemeral', r ->> 'address'
+    FROM template_versions v
+    CROSS JOIN LATERAL jsonb_array_elements(v.resources) AS r
+    WHERE v.id = d.template_version_id AND (r ->> 'ephemeral')::boolean
+) AS f
 ORDER BY want.nth;
 
 -- name: store_read_starts :many

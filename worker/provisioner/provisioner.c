@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/mem.h"
@@ -44,6 +45,14 @@ bool job_io_wait(struct job_io *io, int fd, int timeout_ms)
     return poll(fds, 2, timeout_ms) > 0 && fds[0].revents != 0;
 }
 
+const char *job_fact(const struct job_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_facts; i++)
+        if (strcmp(spec->facts[i].name, name) == 0)
+            return spec->facts[i].value;
+    return "";
+}
+
 void job_texts_free(struct job_text *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -76,25 +85,44 @@ static void preset_done(struct import_preset *p)
     job_texts_free(p->value, p->n_value);
 }
 
+static void apps_free(struct import_app *app, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(app[i].slug);
+        free(app[i].display_name);
+        free(app[i].icon);
+        free(app[i].url);
+    }
+    free(app);
+}
+
+static void variables_free(struct import_variable *variable, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(variable[i].name);
+        free(variable[i].description);
+        free(variable[i].type);
+        free(variable[i].default_value);
+    }
+    free(variable);
+}
+
 void job_found_done(struct job_found *f)
 {
-    free(f->import.app_slug);
-    free(f->import.display_name);
-    free(f->import.description);
-    free(f->import.icon);
-    for (size_t i = 0; i < f->import.n_app; i++) {
-        free(f->import.app[i].slug);
-        free(f->import.app[i].display_name);
-        free(f->import.app[i].icon);
-        free(f->import.app[i].url);
-    }
-    free(f->import.app);
+    char *const texts[] = {f->import.app_slug, f->import.display_name, f->import.description,
+        f->import.icon, f->import.resources, f->import.external_auth, f->build.resources,
+        f->build.agent};
+    for (size_t i = 0; i < COUNT(texts); i++)
+        free(texts[i]);
+    apps_free(f->import.app, f->import.n_app);
+    apps_free(f->build.app, f->build.n_app);
     for (size_t i = 0; i < f->import.n_parameter; i++)
         parameter_done(&f->import.parameter[i]);
     free(f->import.parameter);
     for (size_t i = 0; i < f->import.n_preset; i++)
         preset_done(&f->import.preset[i]);
     free(f->import.preset);
+    variables_free(f->import.variable, f->import.n_variable);
     *f = (struct job_found){0};
 }
 

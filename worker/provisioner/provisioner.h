@@ -17,6 +17,7 @@
 
 #include "core/base/err.h"
 #include "core/base/log.h"
+#include "core/base/strbuf.h"
 #include "core/base/uuid.h"
 
 enum job_kind { JOB_NONE, JOB_START, JOB_STOP, JOB_DELETE, JOB_IMPORT, JOB_KIND_COUNT };
@@ -49,7 +50,11 @@ struct job_spec {
     char *template_dir;          /* the unpacked archive; empty for stop and delete */
     struct job_text *parameters; /* malloc'd, with its texts */
     size_t n_parameters;
+    struct job_text *facts; /* of JobSpec.fact; malloc'd, with its texts */
+    size_t n_facts;
 };
+/* A fact by its name, "" if there is none. */
+const char *job_fact(const struct job_spec *spec, const char *name);
 
 /* What the worker asks of a job under way.  It only ever grows. */
 enum job_call {
@@ -63,6 +68,21 @@ struct job_io {
     int call_fd; /* readable once the call is no longer JOB_GO_ON; -1 for immediate provisioners */
     void (*line)(void *arg, const struct job_spec *spec, const char *level, const char *stage,
         const char *output);
+    void *arg;
+    const struct job_states *states; /* NULL: there are none */
+};
+
+/*
+ * The workspace's Terraform state, kept by the scheduler for whoever holds the lease.  Both block,
+ * and end early with ERR_LEASE_LOST when the job is abandoned.
+ */
+struct job_states {
+    /* The newest one goes into `out`; *ret_version is 0 when there is none. */
+    enum err (*get)(void *arg, const struct job_spec *spec, struct job_io *io, struct strbuf *out,
+        uint64_t *ret_version, struct errctx *ctx);
+    /* It is in Postgres when this returns ERR_OK. */
+    enum err (*put)(void *arg, const struct job_spec *spec, struct job_io *io, uint64_t version,
+        const void *data, size_t n, struct errctx *ctx);
     void *arg;
 };
 
@@ -115,6 +135,15 @@ struct import_preset {
     size_t n_value;
 };
 
+/* What a template asks of whoever pushes it. */
+struct import_variable {
+    char *name;
+    char *description;
+    char *type;
+    char *default_value;
+    bool required, sensitive;
+};
+
 struct import_found {
     bool has_ai_task;
     char *app_slug; /* of the task's app */
@@ -127,6 +156,18 @@ struct import_found {
     size_t n_parameter;
     struct import_preset *preset; /* malloc'd */
     size_t n_preset;
+    struct import_variable *variable; /* malloc'd */
+    size_t n_variable;
+    char *resources;     /* JSON, as column template_versions.resources says */
+    char *external_auth; /* JSON, likewise */
+};
+
+/* What there is after a build; JSON as table build_resources says. */
+struct build_found {
+    char *resources;
+    char *agent; /* the task's; NULL: none */
+    struct import_app *app;
+    size_t n_app;
 };
 
 /* What a provisioner tells beside success or failure. */
@@ -134,6 +175,7 @@ struct job_found {
     bool clean;   /* on failure: all is undone, no compute is held */
     bool on_host; /* this host's storage holds the workspace */
     struct import_found import;
+    struct build_found build;
 };
 void job_found_done(struct job_found *f);
 /* Frees the list with its texts. */
