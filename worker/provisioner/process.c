@@ -5,12 +5,15 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "worker/file.h"
 
 /* The content of a small /proc file, NUL-terminated; its length, or -1. */
@@ -136,6 +139,51 @@ static bool is_child_of(pid_t pid, const void *parent)
 {
     struct stat_fields f;
     return read_stat(pid, &f) && f.parent == *(const pid_t *)parent;
+}
+
+static bool carries_title(pid_t pid, const void *title)
+{
+    return has_title(pid, title);
+}
+
+static bool kill_and_await(pid_t pid, int64_t end_ms)
+{
+    struct process p;
+    if (!process_look_up(pid, &p))
+        return true;
+    scoped_fd int fd = process_open(&p);
+    if (fd < 0)
+        return true;
+    (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    int64_t left_ms = end_ms - clock_mono_ms();
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    return poll(&pfd, 1, left_ms > 0 ? (int)left_ms : 0) > 0;
+}
+
+/* It makes no more children from now on. */
+static void halt(pid_t pid, int64_t end_ms)
+{
+    struct stat_fields f;
+    (void)kill(pid, SIGSTOP);
+    while (read_stat(pid, &f) && strchr("TtZX", f.state) == NULL && clock_mono_ms() < end_ms)
+        (void)poll(NULL, 0, 1);
+}
+
+bool process_end_by_title(const char *title, int64_t wait_ms)
+{
+    int64_t end_ms = clock_mono_ms() + wait_ms;
+    pid_t supervisor = find(is_supervisor, title);
+    if (supervisor != 0) {
+        halt(supervisor, end_ms);
+        pid_t init = find(is_child_of, &supervisor);
+        if (init != 0 && !kill_and_await(init, end_ms))
+            return false;
+    }
+    for (pid_t pid; (pid = find(carries_title, title)) != 0;) {
+        if (!kill_and_await(pid, end_ms))
+            return false;
+    }
+    return true;
 }
 
 void process_find_by_title(

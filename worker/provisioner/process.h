@@ -39,4 +39,11 @@ bool process_boot_id(struct uuid *ret_boot);
 void process_find_by_title(
     const char *title, struct process *ret_supervisor, struct process *ret_init);
 
+/*
+ * Kill a half-started sandbox, whoever of it is left: the supervisor, the sandbox's first process,
+ * and one that lost its supervisor before it became the agent and would wait for it for ever. False
+ * when one is still there after wait_ms.
+ */
+bool process_end_by_title(const char *title, int64_t wait_ms);
+
 #endif

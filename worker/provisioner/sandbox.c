@@ -45,8 +45,6 @@ enum err sandbox_find(
     *ret_running = ret_record->init.pid != 0;
     if (*ret_running)
         return workspace_save_record(ws, ret_record, ctx);
-    if (supervisor.pid != 0) /* it never got as far as a sandbox */
-        sandbox_kill_supervisor(&supervisor);
     return ERR_OK;
 }
 

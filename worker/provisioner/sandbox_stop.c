@@ -36,13 +36,6 @@ static void send_signal(int process_fd, int number)
     (void)syscall(SYS_pidfd_send_signal, process_fd, number, NULL, 0);
 }
 
-void sandbox_kill_supervisor(const struct process *supervisor)
-{
-    scoped_fd int fd = process_open(supervisor);
-    if (fd >= 0)
-        send_signal(fd, SIGKILL);
-}
-
 static bool has_ended(int process_fd, int wait_ms)
 {
     struct pollfd pfd = {.fd = process_fd, .events = POLLIN};
@@ -64,6 +57,13 @@ static enum err ask(int process_fd, int64_t grace_ms, struct job_io *io, struct 
     return ERR_OK;
 }
 
+static enum err still_there(struct errctx *ctx)
+{
+    return err_set(ctx, ERR_TIMEOUT,
+        "the sandbox's processes do not end %d s after SIGKILL; one may hang in the kernel",
+        KILLED_WAIT_MS / 1000);
+}
+
 static enum err kill_hard(
     struct sandbox_host *host, struct workspace *ws, int process_fd, struct errctx *ctx)
 {
@@ -71,11 +71,14 @@ static enum err kill_hard(
         return ERR_OK;
     send_signal(process_fd, SIGKILL);
     cgroup_kill(&host->cgroup, &ws->id);
-    if (has_ended(process_fd, KILLED_WAIT_MS))
-        return ERR_OK;
-    return err_set(ctx, ERR_TIMEOUT,
-        "the sandbox's processes do not end %d s after SIGKILL; one may hang in the kernel",
-        KILLED_WAIT_MS / 1000);
+    return has_ended(process_fd, KILLED_WAIT_MS) ? ERR_OK : still_there(ctx);
+}
+
+/* Its pid was never recorded: bubblewrap, on its way to a sandbox. */
+static bool end_half_started(struct workspace *ws, const struct sandbox_record *record)
+{
+    struct sandbox_title title = sandbox_title(ws, record);
+    return process_end_by_title(title.s, KILLED_WAIT_MS);
 }
 
 enum err sandbox_stop(struct sandbox_host *host, struct workspace *ws,
@@ -90,14 +93,8 @@ enum err sandbox_stop(struct sandbox_host *host, struct workspace *ws,
     if (e != ERR_OK)
         return e;
 
-    if (record->init.pid == 0 &&
-        !uuid_is_nil(&record->build_id)) { /* half started: bubblewrap alone */
-        struct process supervisor, init;
-        struct sandbox_title title = sandbox_title(ws, record);
-        process_find_by_title(title.s, &supervisor, &init);
-        sandbox_kill_supervisor(&init);
-        sandbox_kill_supervisor(&supervisor);
-    }
+    if (record->init.pid == 0 && !uuid_is_nil(&record->build_id) && !end_half_started(ws, record))
+        return still_there(ctx);
     cgroup_kill(&host->cgroup, &ws->id);
     cgroup_remove(&host->cgroup, &ws->id);
     return workspace_remove_record(ws, ctx);

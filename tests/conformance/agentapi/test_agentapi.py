@@ -301,12 +301,14 @@ def test_events_are_replayed(server):
 def test_events_as_they_happen(server):
     first, second = server.events(), server.events()
     server.ask("hello")
+    # The real one looks at its screen now and then, and may be stable again before it looks.
+    least = ["stable", "running", "stable"] if server.kind == "ours" else ["running", "stable"]
     for events in (first, second):
-        wait_until(lambda: [s["status"] for s in events.named("status_change")][-3:] ==
-                   ["stable", "running", "stable"], "the status", say=lambda: events.items)
-        updates = events.named("message_update")
-        assert ("user", "hello") in [(u["role"], u["message"]) for u in updates]
-        assert updates[-1]["id"] == 2 and updates[-1]["message"] == "heard: hello"
+        wait_until(lambda: [s["status"] for s in events.named("status_change")][-len(least):] == least,
+                   "the status", say=lambda: events.items)
+        wait_until(lambda: [(u["id"], u["message"]) for u in events.named("message_update")][-1:] ==
+                   [(2, "heard: hello")], "the answer", say=lambda: events.items)
+        assert ("user", "hello") in [(u["role"], u["message"]) for u in events.named("message_update")]
 
 
 def test_screen(server):

@@ -226,7 +226,7 @@ def test_a_push_from_begin_to_end(api, organization):
         made = check(shapes.template_version, api.post(f"/organizations/{organization['id']}/templateversions", {
             "storage_method": "file", "file_id": file_id, "provisioner": "terraform", "tags": {},
             "user_variable_values": [], **more}), 201)
-        assert made["job"]["status"] in ("pending", "running")
+        assert made["job"]["status"] in ("pending", "running", "succeeded")  # it may be quick
         with WebSocket(f"{api.base()}/api/v2/templateversions/{made['id']}/logs?follow", api.token) as ws:
             for line in iter(ws.json, None):
                 shapes.build_log(line)

@@ -8,15 +8,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "worker/file.h"
+#include "worker/provisioner/sandbox_title.h"
 
 #define SANDBOX(f, mounts)             \
     struct fixture f;                  \
@@ -232,6 +236,70 @@ static void unrecorded_sandbox_is_adopted(void **state)
     fixture_done(&f);
 }
 
+/* A sandbox's first process that lost its supervisor before it became the agent. */
+static pid_t make_orphan(const char *title)
+{
+    int news[2];
+    pid_t orphan = 0;
+    assert_int_equal(pipe(news), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        pid_t pid = unshare(CLONE_NEWUSER | CLONE_NEWPID) == 0 ? fork() : 0;
+        if (pid == 0)
+            execl("/bin/sleep", title, "60", NULL);
+        _exit(write(news[1], &pid, sizeof(pid)) != sizeof(pid));
+    }
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    assert_int_equal(read(news[0], &orphan, sizeof(orphan)), sizeof(orphan));
+    close(news[0]);
+    close(news[1]);
+    return orphan;
+}
+
+static bool is_dead_or_titled(const void *arg)
+{
+    const struct {
+        const char *title;
+        pid_t pid;
+    } *o = arg;
+    char path[40], text[128] = "";
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)o->pid);
+    scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 || (read(fd, text, sizeof(text) - 1) > 0 && strcmp(text, o->title) == 0);
+}
+
+/* A start whose bubblewrap was killed amid its work: the next one finds what waits for it. */
+static void half_started_sandbox_is_cleared_away(void **state)
+{
+    (void)state;
+    SANDBOX(f, NULL);
+    struct job_spec start = fixture_spec(&f, JOB_START, 1);
+    assert_int_equal(fixture_run(&f, &start), ERR_OK);
+    pid_t pid = fixture_pid(&f);
+    struct workspace *ws;
+    struct sandbox_record record;
+    bool present;
+    assert_int_equal(workspace_open(f.data, &f.workspace, false, 1000, &f.io, &ws, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_load_record(ws, &record, &present, &f.ctx), ERR_OK);
+    record.init = (struct process){0};
+    assert_int_equal(workspace_save_record(ws, &record, &f.ctx), ERR_OK);
+    struct sandbox_title title = sandbox_title(ws, &record);
+    workspace_free(ws);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+
+    struct {
+        const char *title;
+        pid_t pid;
+    } orphan = {title.s, make_orphan(title.s)};
+    assert_true(fixture_wait_until(is_dead_or_titled, &orphan));
+    assert_true(is_alive(orphan.pid));
+    start.token = 2;
+    assert_int_equal(fixture_run(&f, &start), ERR_OK);
+    assert_false(is_alive(orphan.pid));
+    assert_true(is_alive(fixture_pid(&f)));
+    fixture_done(&f);
+}
+
 static void failed_start_says_why_and_is_undone(void **state)
 {
     (void)state;
@@ -414,6 +482,7 @@ int main(void)
         cmocka_unit_test(canceled_stop_kills_at_once),
         cmocka_unit_test(abandoned_start_touches_nothing_more),
         cmocka_unit_test(unrecorded_sandbox_is_adopted),
+        cmocka_unit_test(half_started_sandbox_is_cleared_away),
         cmocka_unit_test(failed_start_says_why_and_is_undone),
         cmocka_unit_test(nothing_leaks_in),
         cmocka_unit_test(a_prompt_of_a_mebibyte_arrives),
