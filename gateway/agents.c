@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "core/base/text.h"
+#include "gateway/agent_manifest.h"
 #include "gateway/json_out.h"
 #include "gateway/request.h"
 #include "gateway/task_cache.h"
@@ -95,6 +96,99 @@ void agent_app_status(struct request *r)
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT);
     e.app_status_report = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_reported);
+}
+
+/* ---- GET /api/stint/v1/agent/manifest ---- */
+
+/* The columns of agent_manifest, in order. */
+enum manifest_column {
+    AGENT_ID,
+    AGENT_TOKEN,
+    TASK_ID,
+    WORKSPACE_ID,
+    BUILD_ID,
+    BUILD_NUMBER,
+    TASK_NAME,
+    WORKSPACE_NAME,
+    OWNER_NAME,
+    TEMPLATE_NAME,
+    PROMPT,
+    APP_SLUG,
+    AGENT,
+};
+
+static json_t *identity_of(const struct db_result *a)
+{
+    static const struct {
+        enum manifest_column column;
+        const char *key;
+    } ids[] =
+        {
+            {AGENT_ID,     "agent_id"    },
+            {AGENT_TOKEN,  "agent_token" },
+            {TASK_ID,      "task_id"     },
+            {WORKSPACE_ID, "workspace_id"},
+            {BUILD_ID,     "build_id"    },
+    },
+      texts[] = {
+          {TASK_NAME, "task_name"},
+          {WORKSPACE_NAME, "workspace_name"},
+          {OWNER_NAME, "owner_name"},
+          {TEMPLATE_NAME, "template_name"},
+          {PROMPT, "prompt"},
+      };
+    json_t *m = json_object();
+    json_object_set_new(m, "version", json_integer(1));
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        struct uuid id = db_uuid(a, 0, (int)ids[i].column);
+        json_object_set_new(m, ids[i].key, json_string(uuid_format(&id).s));
+    }
+    for (size_t i = 0; i < COUNT(texts); i++)
+        json_object_set_new(m, texts[i].key, json_string(db_text(a, 0, (int)texts[i].column)));
+    json_object_set_new(m, "build_number", json_integer(db_int(a, 0, BUILD_NUMBER)));
+    return m;
+}
+
+static json_t *workers_of(const struct db_result *rows)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < db_rows(rows); i++)
+        json_array_append_new(list, json_string(db_text(rows, i, 0)));
+    return list;
+}
+
+static void on_manifest(struct request *r, const struct db_result *const *results)
+{
+    const struct db_result *a = results[0];
+    json_t *agent = db_rows(a) == 1 && !db_is_null(a, 0, AGENT)
+                        ? json_loads(db_text(a, 0, AGENT), 0, NULL)
+                        : NULL;
+    if (!json_is_object(agent)) {
+        json_decref(agent);
+        answer_problem(r, 404, "manifest-unknown", "There is no manifest for this agent here.",
+            "It is for agents of terraform templates; one that a worker has started has its "
+            "manifest in a file, and is run with --manifest.");
+        return;
+    }
+    json_t *m = identity_of(a);
+    agent_manifest_put(m, agent, db_text(a, 0, APP_SLUG));
+    json_object_set_new(m, "workers", workers_of(results[1]));
+    char *text = json_dumps(m, JSON_COMPACT);
+    strbuf_addstr(&r->out, text);
+    free(text);
+    json_decref(m);
+    json_decref(agent);
+    answer_header(r, "cache-control:", "no-store");
+    answer_json(r, 200);
+}
+
+void agent_manifest(struct request *r)
+{
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_AGENT_MANIFEST);
+    db_add_uuid(b, &r->who.id);
+    db_batch_add(b, SQL_AGENT_WORKERS);
+    ask_db(r, b, on_manifest);
 }
 
 /* ---- POST /workspaceagents/me/tasks/{task}/log-snapshot ---- */

@@ -107,3 +107,26 @@ FROM agent_logs
 WHERE agent_id = $1::uuid
 GROUP BY agent_id, source
 ORDER BY source;
+
+-- name: agent_manifest :one
+-- $1 id uuid
+-- What the agent of a workspace that no worker has made is told.
+SELECT a.id, a.auth_token, a.task_id, a.workspace_id, a.build_id, b.build_number, t.name, w.name,
+    u.username, tpl.name, t.prompt, v.app_slug, r.agent
+FROM agents a
+JOIN builds b ON b.id = a.build_id
+JOIN workspaces w ON w.id = a.workspace_id
+JOIN tasks t ON t.id = a.task_id
+JOIN users u ON u.id = w.owner_id
+JOIN template_versions v ON v.id = b.template_version_id
+JOIN templates tpl ON tpl.id = w.template_id
+LEFT JOIN build_resources r ON r.build_id = b.id
+WHERE a.id = $1::uuid;
+
+-- name: agent_workers :many
+-- Those that agents of other machines can reach, in random order.
+SELECT agent_url
+FROM workers
+WHERE state = 'up' AND agent_url <> '' AND lease_until > now()
+ORDER BY random()
+LIMIT 64;
