@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/command.h"
+#include "agent/self_digest.h"
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
 
@@ -14,6 +15,20 @@ static int command_version(int argc, char **argv)
     (void)argc, (void)argv;
     puts("stint-agent " STINT_VERSION);
     return 0;
+}
+
+/* For the init script, where there is no sha256sum. */
+static int command_verify(int argc, char **argv)
+{
+    struct errctx ctx = {0};
+    char digest[SELF_DIGEST_SIZE];
+    enum err e = argc == 2 && strcmp(argv[1], "--help") != 0
+                     ? self_digest(digest, &ctx)
+                     : err_set(&ctx, ERR_USAGE,
+                           "Usage: stint-agent verify SHA256 (exit status 0: this program has it)");
+    if (e == ERR_OK && strcmp(digest, argv[1]) != 0)
+        e = err_set(&ctx, ERR_INVALID, "this program's digest is %s, not %.80s", digest, argv[1]);
+    return e == ERR_OK ? 0 : command_fail("verify", e, &ctx);
 }
 
 static const struct command {
@@ -26,6 +41,7 @@ static const struct command {
     {"report",   command_report,   "report how the work is going, from inside a workspace" },
     {"mcp",      command_mcp,      "the MCP server for agents, and its configuration"      },
     {"exp",      command_exp,      "mcp, as scripts made for Coder call it"                },
+    {"verify",   command_verify,   "check this program against a SHA-256"                  },
     {"version",  command_version,  "print the version"                                     },
 };
 

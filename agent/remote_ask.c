@@ -18,6 +18,8 @@
 #define PAUSE_MS_MIN   500
 #define PAUSE_MS_MAX   15000
 #define SAY_EVERY      20
+/* The build is over a moment after its container has begun: that is not worth a word. */
+#define SAY_FIRST 3
 
 struct asking {
     struct loop *loop;
@@ -51,7 +53,7 @@ static int64_t pause_ms(const struct asking *a)
 static void again(struct asking *a, const char *why)
 {
     int64_t ms = pause_ms(a);
-    enum log_level level = a->n_failures % SAY_EVERY == 0 ? LOG_WARN : LOG_DEBUG;
+    enum log_level level = a->n_failures % SAY_EVERY == SAY_FIRST ? LOG_WARN : LOG_DEBUG;
     a->n_failures++;
     log_at(level, "no manifest yet, asking again why=%s url=%s in_ms=%lld tries=%u", LOG_Q(why),
         a->url, (long long)ms, a->n_failures);
@@ -69,7 +71,7 @@ static const char *meaning(int status)
               "gone"                                           },
         {404, "that is no Stint gateway, or one without terraform templates"},
         {429, "the gateway has too many requests"                           },
-        {503, "the gateway is not ready"                                    },
+        {503, "the gateway is not ready, or the build is not over yet"      },
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         if (rows[i].status == status)

@@ -115,6 +115,7 @@ enum manifest_column {
     PROMPT,
     APP_SLUG,
     AGENT,
+    IS_STARTING,
 };
 
 static json_t *identity_of(const struct db_result *a)
@@ -157,6 +158,21 @@ static json_t *workers_of(const struct db_result *rows)
     return list;
 }
 
+/* The agent asks as soon as its container runs; the build says what it is to run when it is over.
+ */
+static void answer_no_manifest(struct request *r, bool is_starting)
+{
+    if (!is_starting) {
+        answer_problem(r, 404, "manifest-unknown", "There is no manifest for this agent here.",
+            "It is for agents of terraform templates; one that a worker has started has its "
+            "manifest in a file, and is run with --manifest.");
+        return;
+    }
+    answer_header(r, "retry-after:", "1");
+    answer_problem(r, 503, "manifest-not-yet", "The build of this workspace is not over yet.",
+        "Ask again in a second.");
+}
+
 static void on_manifest(struct request *r, const struct db_result *const *results)
 {
     const struct db_result *a = results[0];
@@ -165,9 +181,7 @@ static void on_manifest(struct request *r, const struct db_result *const *result
                         : NULL;
     if (!json_is_object(agent)) {
         json_decref(agent);
-        answer_problem(r, 404, "manifest-unknown", "There is no manifest for this agent here.",
-            "It is for agents of terraform templates; one that a worker has started has its "
-            "manifest in a file, and is run with --manifest.");
+        answer_no_manifest(r, db_rows(a) == 1 && db_bool(a, 0, IS_STARTING));
         return;
     }
     json_t *m = identity_of(a);

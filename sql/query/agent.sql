@@ -112,9 +112,11 @@ ORDER BY source;
 -- $1 id uuid
 -- What the agent of a workspace that no worker has made is told.
 SELECT a.id, a.auth_token, a.task_id, a.workspace_id, a.build_id, b.build_number, t.name, w.name,
-    u.username, tpl.name, t.prompt, v.app_slug, r.agent
+    u.username, tpl.name, t.prompt, v.app_slug, r.agent,
+    j.state IN ('pending', 'running', 'canceling')
 FROM agents a
 JOIN builds b ON b.id = a.build_id
+JOIN jobs j ON j.id = b.job_id
 JOIN workspaces w ON w.id = a.workspace_id
 JOIN tasks t ON t.id = a.task_id
 JOIN users u ON u.id = w.owner_id
