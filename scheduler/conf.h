@@ -6,10 +6,10 @@
 #include "core/base/conf.h"
 
 struct scheduler_conf {
-    char *admin_address, *cap_policy, *database_url, *listen, *log_format, *log_level, *redis_url,
-        *state_key_file;
-    int64_t attempts_max, audit_retention_ms, cap, heartbeat_ms, insecure_bus, lease_ms, make_room,
-        make_room_grace_ms, queue_max, retry_ms;
+    char *admin_address, *advertise_url, *cap_policy, *database_url, *listen, *log_format,
+        *log_level, *redis_url, *state_key_file;
+    int64_t attempts_max, audit_retention_ms, cap, heartbeat_ms, insecure_bus, leader_silence_ms,
+        lease_ms, make_room, make_room_grace_ms, queue_max, retry_ms;
 };
 
 extern const struct conf_spec scheduler_conf_spec;

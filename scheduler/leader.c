@@ -1,17 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leader.c - elections, the silence of leaders, and their end.
+ *
+ * Every STAND_MS a standby tries the lock, and asks who leads.  A leader that was killed has lost
+ * its session with its sockets, and the lock with the session.  One that is frozen, or cut off, has
+ * not: its session is there and says nothing.  So a leader says something at least every
+ * HEARTBEAT_MS, Postgres keeps the time of it (pg_stat_activity), and standbys end the session of a
+ * holder that has been silent for `leader_silence`: a lease on the database's clock (rule 11) that
+ * costs no row.
+ *
+ * On its own clock the leader knows when its session was there for certain: when the youngest
+ * answered batch was sent.  When that is longer ago than the silence, somebody else may lead; what
+ * it writes would fail on the epoch, and what needs no write is not said until Postgres has
+ * answered again.
+ */
 #include "scheduler/leader.h"
+
+#include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/rng.h"
+#include "scheduler/loader.h"
 #include "scheduler/metric.h"
 #include "scheduler/retention.h"
 
-#define TICK_MS     100
-#define ELECTION_MS 500
+#define TICK_MS      100
+#define STAND_MS     100
+#define WATCH_MS     500 /* between looks for the silent */
+#define HEARTBEAT_MS 250
+#define LEAVE_MS     3000 /* for what is under way */
+#define ASIDE_MS     3000 /* for a successor to come forward */
+#define GIVE_UP      3    /* silences: then a leader that gets no answer connects anew */
+#define SAYS_LOADING "stint-scheduler loading"
+#define SAYS_LEADING "stint-scheduler leading"
 
-enum leader_state { STANDBY, LOADING, LEADING };
+enum leader_state { STANDBY, LOADING, LEADING, LEAVING };
 
 struct leader {
     struct loop *loop;
@@ -22,13 +47,28 @@ struct leader {
     struct store *store;
     struct retention *retention;
     struct core *core;
-    struct timer *tick, *election;
+    struct timer *tick, *election, *leave;
     atomic_bool *ready;
     enum leader_state state;
     uint64_t epoch;
     uint64_t generation; /* answers to an earlier attempt are ignored */
+    int64_t watched_mono_ms, said_mono_ms, led_mono_ms;
     bool said_down;
+    bool resetting; /* the connection goes because we want it to */
+
+    /* The end of a leadership that was asked for. */
+    bool ending;            /* this process is to end: it stands no more */
+    bool is_alone;          /* nobody stands by */
+    int64_t aside_until;    /* monotonic; until then it does not stand */
+    struct bus_call *asked; /* who wants to hear of it, or NULL */
+    void (*on_left)(void *arg);
+    void *on_left_arg;
 };
+
+static const char *own_url(const struct leader *l)
+{
+    return l->conf->advertise_url != NULL ? l->conf->advertise_url : serve_url(l->serve);
+}
 
 /* The generation travels with each question, so that late answers are told apart. */
 struct question {
@@ -37,6 +77,7 @@ struct question {
 };
 
 static void step_down(struct leader *l, enum err code, const char *why);
+static void left(struct leader *l);
 
 static void *ask(struct leader *l)
 {
@@ -52,123 +93,61 @@ static struct leader *answered(void *arg)
     return q->generation == q->leader->generation ? q->leader : NULL;
 }
 
-/* ---- loading ---- */
+/* ---- the session says that it is there ---- */
 
-static struct core_conf core_conf_of(const struct scheduler_conf *c)
+static void on_said(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
 {
-    return (struct core_conf){.cap = c->cap,
-        .queue_max = c->queue_max,
-        .lease_ms = c->lease_ms,
-        .heartbeat_ms = c->heartbeat_ms,
-        .attempts_max = c->attempts_max,
-        .retry_ms = c->retry_ms,
-        .make_room = c->make_room != 0,
-        .make_room_grace_ms = c->make_room_grace_ms,
-        .cap_policy = strcmp(c->cap_policy, "reject") == 0 ? CAP_REJECT : CAP_QUEUE,
-        .random = rng_bytes};
+    struct leader *l = answered(arg);
+    (void)results;
+    (void)n;
+    if (l != NULL && code != ERR_OK && l->state != STANDBY)
+        step_down(l, code, ctx->text);
 }
 
-static enum job_kind kind_of(const char *name)
+/* NULL: the same as before. */
+static void say(struct leader *l, const char *what)
 {
-    for (int k = JOB_START; k <= JOB_IMPORT; k++)
-        if (strcmp(job_kind_name((enum job_kind)k), name) == 0)
-            return (enum job_kind)k;
-    return JOB_STOP;
-}
-
-static void load_workers(struct leader *l, const struct db_result *r)
-{
-    for (size_t i = 0; i < db_rows(r); i++) {
-        struct uuid id = db_uuid(r, i, 0);
-        core_load_worker(
-            l->core, &id, db_text(r, i, 1), db_text(r, i, 2), db_text(r, i, 3), db_int(r, i, 4));
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_LEADER_ASSERT_EPOCH);
+    db_add_int8(b, (int64_t)l->epoch);
+    if (what != NULL) {
+        db_batch_add(b, SQL_LEADER_SAY);
+        db_add_text(b, what);
     }
+    l->said_mono_ms = clock_mono_ms();
+    db_send(l->db, b, on_said, ask(l));
 }
 
-static const char *text_or_null(const struct db_result *r, size_t row, int col)
+/* Nobody else can lead yet. */
+static bool is_certain(const struct leader *l)
 {
-    return db_is_null(r, row, col) ? NULL : db_text(r, row, col);
+    return clock_mono_ms() - db_alive_mono_ms(l->db) <= l->conf->leader_silence_ms;
 }
 
-static void load_tasks(struct leader *l, const struct db_result *r)
+static bool may_speak(void *arg)
 {
-    for (size_t i = 0; i < db_rows(r); i++) {
-        struct load_task t = {.id = db_uuid(r, i, 0),
-            .organization_id = db_uuid(r, i, 1),
-            .owner_id = db_uuid(r, i, 2),
-            .template_id = db_uuid(r, i, 3),
-            .version_id = db_uuid(r, i, 4),
-            .workspace_id = db_uuid(r, i, 5),
-            .file_id = db_uuid(r, i, 6),
-            .build_id = db_uuid(r, i, 7),
-            .job_id = db_uuid(r, i, 8),
-            .worker_id = db_uuid(r, i, 9),
-            .agent_id = db_uuid(r, i, 10),
-            .agent_token = db_uuid(r, i, 11),
-            .name = db_text(r, i, 12),
-            .provisioner = db_text(r, i, 13),
-            .app_slug = db_text(r, i, 14),
-            .owner_name = db_text(r, i, 15),
-            .template_name = db_text(r, i, 16),
-            .host = text_or_null(r, i, 17),
-            .app_state = text_or_null(r, i, 18),
-            .lifecycle = text_or_null(r, i, 19),
-            .error = db_text(r, i, 20),
-            .build_number = (int32_t)db_int(r, i, 21),
-            .priority = (int32_t)db_int(r, i, 22),
-            .attempt = (int32_t)db_int(r, i, 23),
-            .token = db_int(r, i, 24),
-            .kind = kind_of(db_text(r, i, 25)),
-            .deleted = db_bool(r, i, 27),
-            .holds_compute = db_bool(r, i, 28),
-            .cancel_requested = db_bool(r, i, 29),
-            .status_seq = db_int(r, i, 30),
-            .app_health = text_or_null(r, i, 31),
-            .ttl_ms = db_int(r, i, 32),
-            .activity_bump_ms = db_int(r, i, 33),
-            .has_deadline = !db_is_null(r, i, 34),
-            .deadline_left_ms = db_int(r, i, 34),
-            .message_seq = db_int(r, i, 35),
-            .revision = db_int(r, i, 40),
-            .start_after_us = db_is_null(r, i, 36) ? 0 : db_time_us(r, i, 36),
-            .time_limit_ms = db_int(r, i, 37),
-            .ran_ms = db_int(r, i, 38),
-            .has_parameters = db_bool(r, i, 39)};
-        if (job_state_parse(db_text(r, i, 26), &t.state))
-            core_load_task(l->core, &t);
-    }
+    return is_certain(arg);
 }
 
-static void load_messages(struct leader *l, const struct db_result *r)
+static void keep_saying(struct leader *l)
 {
-    for (size_t i = 0; i < db_rows(r); i++) {
-        struct load_message m = {.id = db_uuid(r, i, 0),
-            .task_id = db_uuid(r, i, 1),
-            .seq = db_int(r, i, 2),
-            .bytes = (size_t)db_int(r, i, 3)};
-        core_load_message(l->core, &m);
-    }
+    int64_t now = clock_mono_ms(), heard = db_alive_mono_ms(l->db);
+    if (now - (heard > l->led_mono_ms ? heard : l->led_mono_ms) >
+        GIVE_UP * l->conf->leader_silence_ms)
+        step_down(l, ERR_TIMEOUT, "Postgres does not answer, and somebody else may lead by now");
+    else if (now - l->said_mono_ms >= HEARTBEAT_MS && db_in_flight(l->db) == 0)
+        say(l, NULL);
 }
 
-static void load_imports(struct leader *l, const struct db_result *r)
-{
-    for (size_t i = 0; i < db_rows(r); i++) {
-        struct load_import m = {.job_id = db_uuid(r, i, 0),
-            .version_id = db_uuid(r, i, 1),
-            .organization_id = db_uuid(r, i, 2),
-            .file_id = db_uuid(r, i, 3),
-            .worker_id = db_uuid(r, i, 4),
-            .provisioner = db_text(r, i, 5),
-            .token = db_int(r, i, 7),
-            .attempt = (int32_t)db_int(r, i, 8)};
-        if (job_state_parse(db_text(r, i, 6), &m.state))
-            core_load_import(l->core, &m);
-    }
-}
+/* ---- to lead ---- */
 
 static void begin_to_lead(struct leader *l)
 {
     l->state = LEADING;
+    l->led_mono_ms = clock_mono_ms();
+    left(l); /* nobody else wanted to */
+    say(l, SAYS_LEADING);
     store_lead(l->store, l->core, l->epoch);
     serve_lead(l->serve, l->core, l->epoch, l->db);
     ingest_lead(l->ingest, l->epoch);
@@ -177,7 +156,7 @@ static void begin_to_lead(struct leader *l)
     METRIC_SET(epoch, l->epoch);
     struct core_counts n = core_counts(l->core);
     log_info("leading epoch=%llu listen=%s tasks=%zu holding=%zu waiting=%zu cap=%lld",
-        (unsigned long long)l->epoch, serve_url(l->serve), n.tasks, n.holding, n.waiting,
+        (unsigned long long)l->epoch, own_url(l), n.tasks, n.holding, n.waiting,
         (long long)l->conf->cap);
 }
 
@@ -185,39 +164,16 @@ static void on_loaded(void *arg, enum err code, const struct db_result *const *r
     const struct errctx *ctx)
 {
     struct leader *l = answered(arg);
+    (void)n;
     if (l == NULL)
         return;
     if (code != ERR_OK) {
         step_down(l, code, ctx->text);
         return;
     }
-    (void)n;
-    struct core_conf conf = core_conf_of(l->conf);
-    l->core = core_new(&conf);
-    core_set_now(l->core, clock_mono_ms());
-    load_workers(l, results[3]);
-    load_tasks(l, results[4]);
-    load_messages(l, results[5]);
-    load_imports(l, results[6]);
-    core_load_done(l->core);
+    l->core = loader_read(l->conf, results);
     begin_to_lead(l);
 }
-
-static void load(struct leader *l)
-{
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_LEADER_ASSERT_EPOCH);
-    db_add_int8(b, (int64_t)l->epoch);
-    db_batch_add(b, SQL_LOAD_PLAN_FOR_ALL);
-    db_batch_add(b, SQL_LOAD_DROP_STRAYS);
-    db_batch_add(b, SQL_LOAD_WORKERS);
-    db_batch_add(b, SQL_LOAD_TASKS);
-    db_batch_add(b, SQL_LOAD_MESSAGES);
-    db_batch_add(b, SQL_LOAD_IMPORTS);
-    db_send(l->db, b, on_loaded, ask(l));
-}
-
-/* ---- election ---- */
 
 static void on_epoch(void *arg, enum err code, const struct db_result *const *results, size_t n,
     const struct errctx *ctx)
@@ -225,12 +181,41 @@ static void on_epoch(void *arg, enum err code, const struct db_result *const *re
     struct leader *l = answered(arg);
     if (l == NULL)
         return;
-    if (code != ERR_OK || n == 0) {
+    if (code != ERR_OK || n < 3) {
         step_down(l, code, ctx->text);
         return;
     }
-    l->epoch = (uint64_t)db_int(results[0], 0, 0);
-    load(l);
+    l->epoch = (uint64_t)db_int(results[2], 0, 0);
+    struct db_batch *b = db_batch_new();
+    loader_ask(b, l->epoch);
+    db_send(l->db, b, on_loaded, ask(l));
+}
+
+/* The lock is ours; a transaction of the one before may hold the epoch yet, for a moment. */
+static void raise_epoch(struct leader *l)
+{
+    timer_stop(l->election);
+    l->state = LOADING;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_LEADER_SAY);
+    db_add_text(b, SAYS_LOADING);
+    db_batch_add(b, SQL_LEADER_WAIT_AT_MOST);
+    db_add_int8(b, l->conf->leader_silence_ms);
+    db_batch_add(b, SQL_LEADER_RAISE_EPOCH);
+    db_add_text(b, own_url(l));
+    db_send(l->db, b, on_epoch, ask(l));
+}
+
+/* ---- election ---- */
+
+/* Who leads, as the epoch's row has it; our own old row points nowhere. */
+static void learn_leader(struct leader *l, const struct db_result *row)
+{
+    uint64_t epoch = (uint64_t)db_int(row, 0, 0);
+    bool is_ours = epoch == l->epoch;
+    serve_set_leader(l->serve, is_ours ? "" : db_text(row, 0, 1));
+    if (!is_ours)
+        left(l);
 }
 
 static void on_lock(void *arg, enum err code, const struct db_result *const *results, size_t n,
@@ -239,22 +224,42 @@ static void on_lock(void *arg, enum err code, const struct db_result *const *res
     struct leader *l = answered(arg);
     if (l == NULL)
         return;
-    if (code != ERR_OK || n < 2) {
-        log_warn("cannot stand for election, trying again in %d ms error=%s", ELECTION_MS,
+    if (code != ERR_OK || n == 0) {
+        log_warn("cannot stand for election, trying again in %d ms error=%s", STAND_MS,
             LOG_Q(ctx->text));
         return;
     }
     atomic_store(l->ready, true);
-    if (!db_bool(results[0], 0, 0)) {
-        serve_set_leader(l->serve, db_text(results[1], 0, 1));
-        return;
+    if (n > 1 && db_bool(results[1], 0, 0))
+        raise_epoch(l);
+    else
+        learn_leader(l, results[0]);
+}
+
+static void on_watched(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
+{
+    struct leader *l = answered(arg);
+    if (l != NULL && code != ERR_OK && code != ERR_DB_DOWN)
+        log_warn("cannot look for a silent leader error=%s", LOG_Q(ctx->text));
+    for (size_t i = 0; code == ERR_OK && n > 0 && i < db_rows(results[0]); i++) {
+        METRIC_ADD(silent_ended, 1);
+        log_warn("the session of a silent scheduler was ended pid=%lld silent_ms=%lld",
+            (long long)db_int(results[0], i, 0), (long long)db_int(results[0], i, 1));
     }
-    timer_stop(l->election);
-    l->state = LOADING;
+}
+
+/* Whose process says nothing while its session holds what a leader needs. */
+static void watch_silent(struct leader *l)
+{
+    int64_t now = clock_mono_ms();
+    if (now - l->watched_mono_ms < WATCH_MS)
+        return;
+    l->watched_mono_ms = now;
     struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_LEADER_RAISE_EPOCH);
-    db_add_text(b, serve_url(l->serve));
-    db_send(l->db, b, on_epoch, ask(l));
+    db_batch_add(b, SQL_LEADER_END_SILENT);
+    db_add_int8(b, l->conf->leader_silence_ms);
+    db_send(l->db, b, on_watched, ask(l));
 }
 
 static void on_election(void *arg)
@@ -262,33 +267,76 @@ static void on_election(void *arg)
     struct leader *l = arg;
     if (l->state != STANDBY || !db_is_up(l->db) || db_in_flight(l->db) > 0)
         return;
+    bool stands = !l->ending && clock_mono_ms() >= l->aside_until;
     struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_LEADER_TRY_LOCK);
     db_batch_add(b, SQL_LEADER_FIND);
+    if (stands)
+        db_batch_add(b, SQL_LEADER_TRY_LOCK);
     db_send(l->db, b, on_lock, ask(l));
+    if (stands)
+        watch_silent(l);
+}
+
+/* Not all standbys at the same moments. */
+static void stand(struct leader *l)
+{
+    uint16_t dice;
+    rng_bytes(&dice, sizeof(dice));
+    timer_start(l->election, dice % STAND_MS, STAND_MS);
+}
+
+static void on_registered(void *arg, enum err code, const struct db_result *const *results,
+    size_t n, const struct errctx *ctx)
+{
+    struct leader *l = answered(arg);
+    (void)results;
+    (void)n;
+    if (l != NULL && code != ERR_OK && code != ERR_DB_DOWN)
+        log_warn("others cannot see this scheduler error=%s", LOG_Q(ctx->text));
+}
+
+/* The row counts while the session lives. */
+static void register_self(struct leader *l)
+{
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_SCHEDULER_FORGET_GONE);
+    db_batch_add(b, SQL_SCHEDULER_REGISTER);
+    db_add_text(b, own_url(l));
+    db_add_text(b, STINT_VERSION);
+    db_send(l->db, b, on_registered, ask(l));
 }
 
 /* ---- the end of a leadership ---- */
 
-static void step_down(struct leader *l, enum err code, const char *why)
+static void retire(struct leader *l)
 {
-    if (l->state != STANDBY)
-        log_error("stepping down, everything is read again from Postgres code=%s error=%s",
-            err_name(code), LOG_Q(why));
     l->state = STANDBY;
     l->generation++;
-    atomic_store(l->ready, false);
     METRIC_SET(leading, 0);
     timer_stop(l->tick);
+    timer_stop(l->leave);
     ingest_lead(l->ingest, 0);
     store_lead(l->store, NULL, 0);
     serve_set_leader(l->serve, "");
     serve_lead(l->serve, NULL, 0, NULL);
     core_free(l->core);
     l->core = NULL;
+    l->resetting = true;
     if (db_is_up(l->db))
         db_reset(l->db); /* gives the lock back */
-    timer_start(l->election, ELECTION_MS, ELECTION_MS);
+    l->resetting = false;
+    stand(l);
+}
+
+static void step_down(struct leader *l, enum err code, const char *why)
+{
+    if (l->state != STANDBY)
+        log_error("stepping down, everything is read again from Postgres code=%s error=%s",
+            err_name(code), LOG_Q(why));
+    atomic_store(l->ready, false);
+    retire(l);
+    if (l->ending)
+        left(l);
 }
 
 static void on_commit_failed(void *arg, enum err code, const char *why)
@@ -301,15 +349,144 @@ static void on_db_state(void *arg, bool up)
     struct leader *l = arg;
     if (up) {
         l->said_down = false;
-        on_election(l);
+        register_self(l);
+        stand(l);
         return;
     }
+    if (l->resetting)
+        return;
     if (l->state != STANDBY)
         step_down(l, ERR_DB_DOWN, db_why(l->db));
     else if (!l->said_down)
         log_warn("cannot reach Postgres, trying until it is back error=%s", LOG_Q(db_why(l->db)));
     l->said_down = true;
     atomic_store(l->ready, false);
+}
+
+/* ---- the end that was asked for ---- */
+
+/*
+ *   LEADING --asked--> LEAVING --what was under way is answered--> aside --another leads--> left
+ *
+ * Whoever asks from now on is told to ask elsewhere, and does so until somebody leads.
+ */
+static void begin_to_leave(struct leader *l)
+{
+    log_info("handing over epoch=%llu", (unsigned long long)l->epoch);
+    l->state = LEAVING;
+    timer_stop(l->tick);
+    serve_close(l->serve);
+    timer_start(l->leave, LEAVE_MS, 0);
+}
+
+static void step_aside(struct leader *l)
+{
+    l->aside_until = clock_mono_ms() + ASIDE_MS;
+    retire(l);
+    timer_start(l->leave, ASIDE_MS, 0);
+    if (l->ending && l->is_alone)
+        left(l);
+}
+
+/* Another one leads, or nobody wants to. */
+static void left(struct leader *l)
+{
+    struct bus_call *asked = l->asked;
+    void (*on_left)(void *arg) = l->on_left;
+    l->asked = NULL;
+    l->on_left = NULL;
+    if (asked != NULL || on_left != NULL) {
+        timer_stop(l->leave);
+        log_info("handed over to=%s",
+            serve_leader(l->serve)[0] != '\0' ? serve_leader(l->serve) : "nobody");
+    }
+    if (asked != NULL)
+        bus_reply_status(asked, REFUSAL_NONE, serve_leader(l->serve));
+    if (on_left != NULL)
+        on_left(l->on_left_arg);
+}
+
+static void on_leave_timer(void *arg)
+{
+    struct leader *l = arg;
+    if (l->state == LEAVING)
+        step_aside(l); /* what is not answered yet is asked again elsewhere */
+    else if (l->state == LEADING)
+        begin_to_leave(l); /* Postgres did not say who stands by */
+    else
+        left(l);
+}
+
+static void on_others(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
+{
+    struct leader *l = answered(arg);
+    (void)ctx;
+    if (l == NULL || l->state != LEADING)
+        return;
+    l->is_alone = code == ERR_OK && n > 0 && db_int(results[0], 0, 0) == 0;
+    begin_to_leave(l);
+}
+
+void leader_end(struct leader *l, void (*on_left)(void *arg), void *arg)
+{
+    l->ending = true;
+    l->on_left = on_left;
+    l->on_left_arg = arg;
+    if (l->state == LOADING)
+        retire(l);
+    if (l->state == STANDBY) {
+        left(l);
+        return;
+    }
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_SCHEDULER_OTHERS);
+    db_add_text(b, own_url(l));
+    db_send(l->db, b, on_others, ask(l));
+    timer_start(l->leave, LEAVE_MS, 0);
+}
+
+static void on_audited(void *arg, enum err code, const struct db_result *const *results, size_t n,
+    const struct errctx *ctx)
+{
+    struct leader *l = answered(arg);
+    (void)ctx;
+    if (l == NULL || l->asked == NULL)
+        return;
+    if (code == ERR_OK && l->state == LEADING && n > 1 && db_affected(results[1]) > 0) {
+        begin_to_leave(l);
+        return;
+    }
+    bus_reply_status(steal(l->asked), code == ERR_OK ? REFUSAL_NO_STANDBY : REFUSAL_STORE_DOWN, "");
+}
+
+/* The request may come again, to whoever leads by then: it says which leadership is meant. */
+static void on_step_down(void *arg, struct bus_call *call, const Stint__V1__Envelope *request)
+{
+    struct leader *l = arg;
+    const Stint__V1__SchedulerStepDown *m = request->scheduler_step_down;
+    struct uuid initiator;
+    if (!wire_get_uuid(&m->initiator_id, &initiator) || uuid_is_nil(&initiator)) {
+        bus_reply_status(call, REFUSAL_MALFORMED, "SchedulerStepDown lacks an id");
+        return;
+    }
+    if (m->epoch != l->epoch || l->asked != NULL) {
+        bus_reply_status(call, m->epoch != l->epoch ? REFUSAL_NONE : REFUSAL_OVERLOADED, "");
+        return;
+    }
+    l->asked = call;
+    const Stint__V1__Origin none = STINT__V1__ORIGIN__INIT;
+    const Stint__V1__Origin *from = request->origin != NULL ? request->origin : &none;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_LEADER_ASSERT_EPOCH);
+    db_add_int8(b, (int64_t)l->epoch);
+    db_batch_add(b, SQL_SCHEDULER_AUDIT_STEP_DOWN);
+    db_add_text(b, own_url(l));
+    db_add_uuid(b, &initiator);
+    db_add_text(b, from->ip);
+    db_add_text(b, from->user_agent);
+    db_add_text(b, from->request_id);
+    db_send(l->db, b, on_audited, ask(l));
 }
 
 /* ---- while leading ---- */
@@ -339,6 +516,9 @@ static void on_tick(void *arg)
     struct leader *l = arg;
     core_set_now(l->core, clock_mono_ms());
     core_tick(l->core);
+    keep_saying(l);
+    if (l->state != LEADING)
+        return;
     show_counts(l);
     retention_tick(l->retention, l->epoch, clock_mono_ms());
 }
@@ -347,10 +527,12 @@ static void on_tick(void *arg)
 static void on_turn(void *arg)
 {
     struct leader *l = arg;
-    if (l->state != LEADING)
+    if ((l->state != LEADING && l->state != LEAVING) || !is_certain(l))
         return;
     core_set_now(l->core, clock_mono_ms());
     store_kick(l->store);
+    if (l->state == LEAVING && store_is_idle(l->store) && db_in_flight(l->db) == 0)
+        step_aside(l);
 }
 
 void leader_agents_said(struct leader *l, const struct agent_said *events, size_t n)
@@ -380,7 +562,9 @@ struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf, 
     l->store = store_new(l->db, feed, serve, on_commit_failed, l);
     l->tick = timer_new(loop, on_tick, l);
     l->election = timer_new(loop, on_election, l);
-    timer_start(l->election, ELECTION_MS, ELECTION_MS);
+    l->leave = timer_new(loop, on_leave_timer, l);
+    serve_ask_leader(serve, &(struct serve_leader){may_speak, on_step_down, l});
+    stand(l);
     loop_on_turn(loop, on_turn, l);
     return l;
 }
@@ -399,5 +583,6 @@ void leader_free(struct leader *l)
     core_free(l->core);
     timer_free(l->tick);
     timer_free(l->election);
+    timer_free(l->leave);
     free(l);
 }

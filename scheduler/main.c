@@ -24,6 +24,7 @@ struct scheduler {
     struct admin *admin;
     struct state_keys *state_keys;
     atomic_bool ready;
+    bool is_ending;
 };
 
 static void on_said(void *arg, const struct agent_said *events, size_t n)
@@ -43,11 +44,22 @@ static void on_kv_state(void *arg, bool up)
             LOG_Q(feed_writer_why(s->feed)));
 }
 
+static void on_left(void *arg)
+{
+    struct scheduler *s = arg;
+    loop_stop(s->loop);
+}
+
+/* Who asks twice does not want to wait for the hand-over. */
 static void on_terminate(void *arg)
 {
     struct scheduler *s = arg;
     log_info("stopping");
-    loop_stop(s->loop);
+    if (s->leader == NULL || s->is_ending)
+        loop_stop(s->loop);
+    else
+        leader_end(s->leader, on_left, s);
+    s->is_ending = true;
 }
 
 static enum err start(struct scheduler *s, struct errctx *ctx)

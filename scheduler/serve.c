@@ -36,6 +36,8 @@ struct serve {
     uint64_t epoch;
     struct db *db;
     char *leader_url;
+    bool is_closed; /* nothing new is taken in */
+    struct serve_leader leader;
     struct list calls;
     const struct state_keys *state_keys;
 };
@@ -503,6 +505,10 @@ static void list_queue(struct serve *s, struct bus_call *bus, const Stint__V1__Q
 static void on_queue_query(struct serve *s, struct bus_call *bus, const envelope *e)
 {
     const Stint__V1__QueueQuery *m = e->queue_query;
+    if (!s->leader.may_speak(s->leader.arg)) {
+        bus_reply_not_leader(bus, s->leader_url);
+        return;
+    }
     if (m->list != NULL) {
         list_queue(s, bus, m->list);
         return;
@@ -822,27 +828,43 @@ static void on_state_get(struct serve *s, struct bus_call *bus, const envelope *
     state_get(s->state_keys, s->db, bus, e->state_get);
 }
 
+static void on_leader_query(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    (void)e;
+    if (s->leader.may_speak(s->leader.arg))
+        bus_reply_status(bus, REFUSAL_NONE, "");
+    else
+        bus_reply_not_leader(bus, s->leader_url);
+}
+
+static void on_step_down(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    s->leader.on_step_down(s->leader.arg, bus, e);
+}
+
 static const struct {
     Stint__V1__Envelope__BodyCase body;
     void (*handle)(struct serve *s, struct bus_call *bus, const envelope *e);
 } handlers[] = {
-    {STINT__V1__ENVELOPE__BODY_TASK_CREATE,       on_task_create      },
-    {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,      on_task_command     },
-    {STINT__V1__ENVELOPE__BODY_TASK_UPDATE,       on_task_update      },
-    {STINT__V1__ENVELOPE__BODY_TASK_BULK,         on_task_bulk        },
-    {STINT__V1__ENVELOPE__BODY_TASK_SEND,         on_task_send        },
-    {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,     on_message_queue    },
-    {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,  on_message_withdraw },
-    {STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT, on_app_status       },
-    {STINT__V1__ENVELOPE__BODY_QUEUE_QUERY,       on_queue_query      },
-    {STINT__V1__ENVELOPE__BODY_TEMPLATE_IMPORT,   on_template_import  },
-    {STINT__V1__ENVELOPE__BODY_WORKER_POLL,       on_worker_poll      },
-    {STINT__V1__ENVELOPE__BODY_JOB_RESULTS,       on_job_results      },
-    {STINT__V1__ENVELOPE__BODY_AGENT_OPEN,        on_agent_open       },
-    {STINT__V1__ENVELOPE__BODY_AGENT_SEND_RESULT, on_agent_send_result},
-    {STINT__V1__ENVELOPE__BODY_FILE_GET,          on_file_get         },
-    {STINT__V1__ENVELOPE__BODY_STATE_PUT,         on_state_put        },
-    {STINT__V1__ENVELOPE__BODY_STATE_GET,         on_state_get        },
+    {STINT__V1__ENVELOPE__BODY_TASK_CREATE,         on_task_create      },
+    {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,        on_task_command     },
+    {STINT__V1__ENVELOPE__BODY_TASK_UPDATE,         on_task_update      },
+    {STINT__V1__ENVELOPE__BODY_TASK_BULK,           on_task_bulk        },
+    {STINT__V1__ENVELOPE__BODY_TASK_SEND,           on_task_send        },
+    {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,       on_message_queue    },
+    {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,    on_message_withdraw },
+    {STINT__V1__ENVELOPE__BODY_APP_STATUS_REPORT,   on_app_status       },
+    {STINT__V1__ENVELOPE__BODY_QUEUE_QUERY,         on_queue_query      },
+    {STINT__V1__ENVELOPE__BODY_TEMPLATE_IMPORT,     on_template_import  },
+    {STINT__V1__ENVELOPE__BODY_WORKER_POLL,         on_worker_poll      },
+    {STINT__V1__ENVELOPE__BODY_JOB_RESULTS,         on_job_results      },
+    {STINT__V1__ENVELOPE__BODY_AGENT_OPEN,          on_agent_open       },
+    {STINT__V1__ENVELOPE__BODY_AGENT_SEND_RESULT,   on_agent_send_result},
+    {STINT__V1__ENVELOPE__BODY_FILE_GET,            on_file_get         },
+    {STINT__V1__ENVELOPE__BODY_STATE_PUT,           on_state_put        },
+    {STINT__V1__ENVELOPE__BODY_STATE_GET,           on_state_get        },
+    {STINT__V1__ENVELOPE__BODY_LEADER_QUERY,        on_leader_query     },
+    {STINT__V1__ENVELOPE__BODY_SCHEDULER_STEP_DOWN, on_step_down        },
 };
 
 static void set_origin(struct core *c, const Stint__V1__Origin *m)
@@ -856,7 +878,7 @@ static void set_origin(struct core *c, const Stint__V1__Origin *m)
 static void on_request(void *arg, struct bus_call *bus, const envelope *request)
 {
     struct serve *s = arg;
-    if (s->core == NULL) {
+    if (s->core == NULL || s->is_closed) {
         bus_reply_not_leader(bus, s->leader_url);
         return;
     }
@@ -990,6 +1012,7 @@ void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *d
     s->core = core;
     s->epoch = epoch;
     s->db = db;
+    s->is_closed = false;
     if (core != NULL)
         return;
     struct list *it;
@@ -1011,4 +1034,19 @@ void serve_set_leader(struct serve *s, const char *url)
         return;
     free(s->leader_url);
     s->leader_url = mem_strdup(url);
+}
+
+const char *serve_leader(const struct serve *s)
+{
+    return s->leader_url;
+}
+
+void serve_ask_leader(struct serve *s, const struct serve_leader *leader)
+{
+    s->leader = *leader;
+}
+
+void serve_close(struct serve *s)
+{
+    s->is_closed = true;
 }

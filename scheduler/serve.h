@@ -29,8 +29,21 @@ const char *serve_url(const struct serve *s);
 void serve_lead(struct serve *s, struct core *core, uint64_t epoch, struct db *db);
 /* What Terraform's state is kept with; borrowed. */
 void serve_set_state_keys(struct serve *s, const struct state_keys *keys);
-/* Whom to point at while not leading. */
+/* Whom to point at while not leading; "": nobody known. */
 void serve_set_leader(struct serve *s, const char *url);
+const char *serve_leader(const struct serve *s);
+
+/* What only the leader itself can say. */
+struct serve_leader {
+    bool (*may_speak)(void *arg); /* of what it knows without asking Postgres */
+    bus_request_fn on_step_down;
+    void *arg;
+};
+void serve_ask_leader(struct serve *s, const struct serve_leader *leader);
+
+/* Nothing new: until the next serve_lead() requests are answered NOT_LEADER; those that are taken
+ * in get their answers. */
+void serve_close(struct serve *s);
 
 /* After the commit.  `watermark` counts for REPLY_AGENT_OPENED. */
 void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark);

@@ -912,6 +912,11 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     return b;
 }
 
+bool store_is_idle(const struct store *s)
+{
+    return !s->in_flight;
+}
+
 void store_kick(struct store *s)
 {
     if (s->in_flight || s->core == NULL)

@@ -28,6 +28,9 @@ void store_free(struct store *s);
  * when it is answered, nothing is said. */
 void store_lead(struct store *s, struct core *core, uint64_t epoch);
 
+/* Nothing is on its way to Postgres. */
+bool store_is_idle(const struct store *s);
+
 /* End of a turn: if nothing is in flight, take and send what has gathered. */
 void store_kick(struct store *s);
 

@@ -5,8 +5,13 @@
  * Every message is a packed stint.v1.Envelope.  nng's own threads only hand messages over to the
  * loop's mailbox; all calls and callbacks here are on the loop's thread.
  *
- * A request is sent again when its connection breaks, and to the next server when this one says it
- * does not lead (Status NOT_LEADER), until its timeout: handlers are idempotent.
+ * A request is sent again, with the same request_id, when its connection breaks, to the leader or
+ * the next server when this one says it does not lead (Status NOT_LEADER), and to the leader when
+ * this one is silent and another one leads; until its timeout: handlers are idempotent.
+ *
+ * Each message carries a version.  A server answers in that of the request, and refuses one that
+ * it does not know with VERSION and the newest that it does; the client then speaks that one to it,
+ * if it knows it, for as long as the connection lasts.  So both speak the newer of what both know.
  *
  * URLs: ipc:///path, tcp://host:port, ws://host:port/path, tls+tcp://, wss://.  A listener on
  * tcp://host:0 gets a free port, see bus_server_url().
@@ -44,6 +49,8 @@ enum err must_check bus_listen(struct loop *l, const char *url, unsigned calls_m
 void bus_server_free(struct bus_server *s);
 /* The URL with the real port. */
 const char *bus_server_url(const struct bus_server *s);
+/* Know other versions than this build does: for tests of how versions meet. */
+void bus_server_speak(struct bus_server *s, const struct wire_versions *versions);
 
 /* Answer and free the call.  request_id and version are filled in here. */
 void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply);
@@ -60,11 +67,14 @@ struct bus_request;
  * reply that cannot be unpacked); valid until the callback returns. */
 typedef void (*bus_reply_fn)(void *arg, enum err code, const Stint__V1__Envelope *reply);
 
-/* `urls`: comma-separated servers of which one leads.  Connects in the background. */
+/* `urls`: comma-separated servers of which one leads.  Connects in the background.  Servers that
+ * these name as the leader are learned, up to eight. */
 enum err must_check bus_connect(
     struct loop *l, const char *urls, struct bus_client **ret_client, struct errctx *ctx);
 /* Open requests are answered ERR_CANCELED. */
 void bus_client_free(struct bus_client *c);
+/* As bus_server_speak(). */
+void bus_client_speak(struct bus_client *c, const struct wire_versions *versions);
 /* Some server is connected at this moment. */
 bool bus_client_is_up(const struct bus_client *c);
 

@@ -39,6 +39,7 @@ struct bus_call {
     nng_aio *aio;
     enum phase phase;
     uint64_t request_id;
+    unsigned version;             /* of the request, and so of the reply */
     Stint__V1__Envelope *request; /* NULL: it was malformed */
 };
 
@@ -48,6 +49,7 @@ struct bus_server {
     struct bus_listener *listener;
     bus_request_fn on_request;
     void *arg;
+    struct wire_versions versions;
     bool closed; /* the loop's */
 
     pthread_mutex_t lock;
@@ -170,22 +172,30 @@ static void on_aio(void *arg)
 
 /* ---- the loop ---- */
 
+/* What the asker speaks is spoken back to it. */
+static void take(struct bus_call *call, const Stint__V1__Envelope *request)
+{
+    call->version = request->version;
+    call->server->on_request(call->server->arg, call, request);
+}
+
 static void on_call(void *arg)
 {
     struct bus_call *call = arg;
     struct bus_server *s = call->server;
     Stint__V1__Envelope *request = call->request;
     call->request = NULL;
+    call->version = s->versions.max;
     if (s->closed) {
         wire_free(request);
         return;
     }
     if (request == NULL)
         bus_reply_status(call, REFUSAL_MALFORMED, "");
-    else if (request->version != WIRE_VERSION)
+    else if (request->version < s->versions.min || request->version > s->versions.max)
         bus_reply_status(call, REFUSAL_VERSION, "");
     else
-        s->on_request(s->arg, call, request);
+        take(call, request);
     wire_free(request);
     if (!s->closed)
         keep_receiving(s);
@@ -195,7 +205,7 @@ void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply)
 {
     if (call->server->closed)
         return; /* its connection is gone */
-    reply->version = WIRE_VERSION;
+    reply->version = call->version;
     reply->request_id = call->request_id;
     size_t n = stint__v1__envelope__get_packed_size(reply);
     if (n > BUS_MESSAGE_BYTES_MAX) { /* the other side would only hang up on it */
@@ -278,6 +288,7 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
     s->loop = l;
     s->on_request = on_request;
     s->arg = arg;
+    s->versions = wire_versions;
     s->calls_max = calls_max;
     s->calls = mem_calloc(calls_max, sizeof(struct bus_call *));
     list_init(&s->free);
@@ -299,4 +310,9 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
 const char *bus_server_url(const struct bus_server *s)
 {
     return bus_listener_url(s->listener);
+}
+
+void bus_server_speak(struct bus_server *s, const struct wire_versions *versions)
+{
+    s->versions = *versions;
 }

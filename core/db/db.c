@@ -153,6 +153,7 @@ static void on_connected(struct db *db)
         return;
     }
     memset(db->prepared, 0, sizeof(db->prepared));
+    db->alive_mono_ms = 0;
     db->state = DB_IS_UP;
     db->retry_ms = RETRY_MIN_MS;
     db->why[0] = '\0';
@@ -228,11 +229,13 @@ static void retry_later(struct db *db)
 
 /* ---- losing ---- */
 
+static const char on_purpose[] = "reset by this process";
+
 /* The connection is gone, or was never made. */
 void db_lose(struct db *db, const char *why)
 {
     bool was_up = db->state == DB_IS_UP;
-    bool news = was_up || db->why[0] == '\0';
+    bool news = (was_up || db->why[0] == '\0') && why != on_purpose;
     char text[sizeof(db->why)];
     db_one_line(text, sizeof(text), why);
     memcpy(db->why, text, sizeof(text));
@@ -314,5 +317,5 @@ const char *db_why(const struct db *db)
 void db_reset(struct db *db)
 {
     if (db->conn != NULL)
-        db_lose(db, "reset by this process");
+        db_lose(db, on_purpose);
 }

@@ -101,6 +101,10 @@ const char *db_error_constraint(const struct db *db);
 /* Batches sent and not answered. */
 size_t db_in_flight(const struct db *db);
 
+/* The server had this session at this time for certain: then the youngest batch that it has
+ * answered was sent.  0: it has answered none yet. */
+int64_t db_alive_mono_ms(const struct db *db);
+
 /* ---- reading results (binary) ---- */
 
 size_t db_rows(const struct db_result *r);

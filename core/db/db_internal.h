@@ -40,6 +40,7 @@ struct db_batch {
     void *arg;
     PGresult **results;
     size_t n_results;
+    int64_t sent_mono_ms;
     size_t n_preparing; /* preparations sent and not answered; then comes a sync */
     bool preparing;
     struct errctx error;
@@ -67,6 +68,7 @@ struct db {
     struct list flights; /* batches, oldest first */
     size_t in_flight;
     const struct db_batch *answering;
+    int64_t alive_mono_ms;
     bool prepared[SQL_COUNT + 1];
 };
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/db/db_internal.h"
 
@@ -97,6 +98,7 @@ static void on_sync(struct db *db, struct db_batch *b)
     }
     list_unlink(&b->node);
     db->in_flight--;
+    db->alive_mono_ms = b->sent_mono_ms;
     answer(db, b, b->error.code);
 }
 
@@ -193,6 +195,7 @@ void db_send(struct db *db, struct db_batch *take_batch, db_done_fn done, void *
         return;
     }
     b->results = mem_calloc(b->n, sizeof(PGresult *));
+    b->sent_mono_ms = clock_mono_ms();
     list_append(&db->flights, &b->node);
     db->in_flight++;
     if (!send_all(db, b)) {
@@ -211,4 +214,9 @@ const char *db_error_constraint(const struct db *db)
 size_t db_in_flight(const struct db *db)
 {
     return db->in_flight;
+}
+
+int64_t db_alive_mono_ms(const struct db *db)
+{
+    return db->alive_mono_ms;
 }

@@ -17,7 +17,16 @@
 #include "core/base/uuid.h"
 #include "stint/v1/envelope.pb-c.h"
 
-#define WIRE_VERSION 1
+/* Of envelopes: the newest and the oldest that this build knows.  Additions that old readers may
+ * ignore need no new one; see "Failover and upgrades" in docs/RELIABILITY.md. */
+#define WIRE_VERSION     1
+#define WIRE_VERSION_MIN 1
+
+struct wire_versions {
+    unsigned min, max;
+};
+
+static const struct wire_versions wire_versions = {WIRE_VERSION_MIN, WIRE_VERSION};
 
 enum refusal {
 #define REFUSAL(symbol, number, http, message, detail) REFUSAL_##symbol = number,

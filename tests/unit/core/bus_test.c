@@ -30,7 +30,9 @@ struct peer {
     struct bus_server *server;
     const char *leader_url; /* not NULL: it does not lead */
     struct bus_call *held[HELD_MAX];
-    int n_held, hold_until, n_requests;
+    int n_held, hold_until, n_requests, n_probes;
+    unsigned version; /* of the last request */
+    bool is_old;
 };
 
 static struct peer one, two;
@@ -54,9 +56,16 @@ static void release_held(struct peer *p)
 static void on_request(void *arg, struct bus_call *call, const Stint__V1__Envelope *request)
 {
     struct peer *p = arg;
-    p->n_requests++;
+    bool is_probe = request->body_case == STINT__V1__ENVELOPE__BODY_LEADER_QUERY;
+    p->n_requests += !is_probe;
+    p->n_probes += is_probe;
+    p->version = request->version;
     if (p->leader_url != NULL) {
         bus_reply_not_leader(call, p->leader_url);
+        return;
+    }
+    if (is_probe) { /* one that is too old for it answers so */
+        bus_reply_status(call, p->is_old ? REFUSAL_MALFORMED : REFUSAL_NONE, "");
         return;
     }
     assert_int_equal(request->body_case, STINT__V1__ENVELOPE__BODY_TASK_SEND);
@@ -248,6 +257,100 @@ static void a_request_finds_the_leader(void **state)
     assert_int_equal(n_codes[ERR_OK], 4);
     bus_client_free(c);
     bus_server_free(two.server);
+}
+
+static void a_leader_that_was_not_listed_is_learned(void **state)
+{
+    (void)state;
+    listen_on(&one, ipc("seed"));
+    listen_on(&two, ipc("unlisted"));
+    one.leader_url = ipc("unlisted");
+    struct bus_client *c = connect_to(ipc("seed"));
+    ask(c, "x", 20000);
+    unit_run(loop);
+    assert_int_equal(n_codes[ERR_OK], 1);
+    assert_int_equal(two.n_requests, 1);
+
+    /* A name that leads nowhere, and more of them than are learned, cost time only. */
+    for (int i = 0; i < 12; i++) {
+        static char nowhere[40];
+        snprintf(nowhere, sizeof(nowhere), "ipc:///nonexistent/%d", i);
+        one.leader_url = i == 0 ? "carrier://x" : nowhere;
+        two.leader_url = "";
+        ask(c, "x", 150);
+        unit_run(loop);
+    }
+    two.leader_url = NULL;
+    ask(c, "x", 20000);
+    unit_run(loop);
+    assert_int_equal(n_codes[ERR_OK], 2);
+    bus_client_free(c);
+    bus_server_free(one.server);
+    bus_server_free(two.server);
+}
+
+/* The leader is frozen: connected, and silent.  Another one leads by then. */
+static void a_silent_leader_is_left(void **state)
+{
+    (void)state;
+    char urls[300];
+    for (int is_old = 0; is_old <= 1; is_old++) {
+        listen_on(&one, ipc("frozen"));
+        listen_on(&two, ipc("next"));
+        two.is_old = is_old;
+        two.leader_url = ipc("frozen");
+        snprintf(urls, sizeof(urls), "%s,%s", ipc("frozen"), ipc("next"));
+        struct bus_client *c = connect_to(urls);
+        ask(c, "x", 20000);
+        unit_run(loop);
+        ask(c, "hold", 20000);
+        /* While nobody else leads it is not asked of anybody again. */
+        while (two.n_probes < 2)
+            unit_run_for(loop, 10);
+        assert_int_equal(one.n_held, 1);
+        assert_int_equal(one.n_requests, 2);
+        two.leader_url = NULL;
+        two.hold_until = 1;
+        unit_run(loop);
+        assert_int_equal(n_codes[ERR_OK], 2 * (is_old + 1));
+        release_held(&one); /* too late, and nobody minds */
+        bus_client_free(c);
+        bus_server_free(one.server);
+        bus_server_free(two.server);
+    }
+}
+
+/* Each knows a range of versions; they meet at the newest of both. */
+static void versions_meet(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wire_versions client, server;
+        unsigned meet; /* 0: nowhere */
+    } pairs[] = {
+        {{1, 1}, {1, 1}, 1},
+        {{1, 2}, {1, 1}, 1},
+        {{1, 1}, {1, 2}, 1},
+        {{2, 3}, {1, 2}, 2},
+        {{1, 4}, {2, 3}, 3},
+        {{2, 2}, {1, 1}, 0},
+        {{1, 1}, {2, 2}, 0},
+    };
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        listen_on(&one, ipc("versions"));
+        struct bus_client *c = connect_to(ipc("versions"));
+        bus_client_speak(c, &pairs[i].client);
+        bus_server_speak(one.server, &pairs[i].server);
+        for (int n = 0; n < 3; n++) {
+            snprintf(last_detail, sizeof(last_detail), "none");
+            ask(c, "hello", 20000);
+            unit_run(loop);
+            assert_int_equal(one.version, pairs[i].meet);
+            assert_string_equal(last_detail, pairs[i].meet != 0 ? "hello" : "");
+        }
+        bus_client_free(c);
+        bus_server_free(one.server);
+    }
 }
 
 static void deadlines_hold(void **state)
@@ -465,6 +568,9 @@ int main(void)
         TEST(at_the_limit_requests_wait),
         TEST(a_request_survives_the_server),
         TEST(a_request_finds_the_leader),
+        TEST(a_leader_that_was_not_listed_is_learned),
+        TEST(a_silent_leader_is_left),
+        TEST(versions_meet),
         TEST(deadlines_hold),
         TEST(requests_can_be_canceled),
         TEST(large_messages_pass_and_larger_ones_do_not),

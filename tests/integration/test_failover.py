@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three schedulers: leaders that are killed, frozen, stopped and asked to step down, under load.
+
+Method: clients keep creating and reading tasks at two gateways all the while; nobody repeats a
+request for them.  The long form, with figures, is tests/bench/run failover.
+"""
+
+import re
+import urllib.request
+
+import pytest
+
+from lib import bus
+from lib.load import ONCE, Creates, assert_each_ran_once
+from lib.traffic import Traffic, epoch_of, leader_of, wait_new_leader
+from lib.wait import wait_until
+
+CLUSTER = {"workers": 2, "schedulers": 3, "gateways": 2, "scheduler": {"cap": 500}}
+NOT_LEADER = 1
+
+
+@pytest.fixture(autouse=True)
+def three_run(cluster):
+    """Whatever a test did: afterwards three run and one of them leads."""
+    yield
+    for scheduler in cluster.schedulers:
+        if not scheduler.is_running():
+            scheduler.popen = None
+            scheduler.start()
+    wait_until(lambda: leader_of(cluster) and asked(leader_of(cluster), cluster) != NOT_LEADER,
+               "somebody leads", 60)
+
+
+def asked(scheduler, cluster):
+    """The code of its answer to a question that only a leader answers; None: it does not listen."""
+    try:
+        with bus.Requester(cluster.bus_urls[cluster.schedulers.index(scheduler)]) as stranger:
+            reply = stranger.ask(bus.envelope(bus.QUEUE_QUERY))
+    except OSError:
+        return None
+    return bus.status_of(reply)[0] if bus.STATUS in reply else 0
+
+
+def commits(scheduler):
+    """How many batches it has committed."""
+    url = scheduler.wait_log(r'\badmin="?(http://[^\s"]+)').group(1)
+    with urllib.request.urlopen(url + "/metrics", timeout=60) as answer:
+        return int(re.search(r"^stint_scheduler_commits_total (\d+)", answer.read().decode(), re.M).group(1))
+
+
+def settle(traffic):
+    wait_until(lambda: traffic.unfinished() == 0, "every accepted task has started", 90, interval=0.2)
+    assert traffic.lost() == []
+    assert traffic.doubled() == []
+
+
+def test_three_kills_under_load(cluster, api):
+    """Goal: the leader is killed three times; each time a standby leads, nothing that was
+    acknowledged is lost, nothing is run twice, and no client is told to try again."""
+    with Traffic(cluster, cluster.shell, clients=3, pause=0.3, word="kill") as traffic, \
+            Creates(api, cluster.shell, 12, prompt=ONCE, clients=2, word="once") as creates:
+        for _ in range(3):
+            epoch, leader = epoch_of(cluster), leader_of(cluster)
+            leader.kill()
+            wait_new_leader(cluster, epoch)
+            n = len(traffic.accepted)
+            wait_until(lambda: len(traffic.accepted) > n + 3, "requests are answered again", 60)
+            leader.start()
+    assert traffic.failed == []
+    settle(traffic)
+    assert_each_ran_once(cluster, creates.accepted, 90)
+
+
+def test_a_frozen_leader_is_replaced(cluster, api):
+    """Goal: the leader is frozen, its session with Postgres lives on: a standby ends it and leads,
+    clients that wait for the frozen one are answered by the new one; when the old one wakes up it
+    commits nothing and stands by (rule 4)."""
+    epoch, old = epoch_of(cluster), leader_of(cluster)
+    with Traffic(cluster, cluster.shell, clients=3, pause=0.3, word="frozen") as traffic:
+        before = commits(old)
+        old.freeze()
+        try:
+            new = wait_new_leader(cluster, epoch)
+            assert new is not old
+            n = len(traffic.accepted)
+            wait_until(lambda: len(traffic.accepted) > n + 3, "requests are answered again", 60)
+        finally:
+            old.thaw()
+        wait_until(lambda: asked(old, cluster) == NOT_LEADER, "it stands by", 60)
+        # Of one that was on its way when it froze, it may have heard only now.
+        assert commits(old) <= before + 3
+        n = commits(old)
+        m = len(traffic.accepted)
+        wait_until(lambda: len(traffic.accepted) > m + 3, "requests are answered", 60)
+        assert commits(old) == n
+    assert epoch_of(cluster) == epoch + 1, "nobody else led"
+    assert traffic.failed == []
+    settle(traffic)
+
+
+def test_sigterm_hands_over(cluster):
+    """Goal: the leader is stopped three times with SIGTERM, under load: it ends with 0, and no
+    request has failed."""
+    with Traffic(cluster, cluster.shell, clients=4, pause=0.2, word="term") as traffic:
+        for _ in range(3):
+            epoch, leader = epoch_of(cluster), leader_of(cluster)
+            n = len(traffic.accepted)
+            wait_until(lambda: len(traffic.accepted) > n + 3, "requests are under way", 60)
+            assert leader.stop() == 0
+            assert epoch_of(cluster) == epoch + 1, "it was there until another one led"
+            assert "handed over" in leader.log()
+            leader.start()
+    assert traffic.failed == []
+    settle(traffic)
