@@ -16,6 +16,17 @@ bool find_is_self(const struct request *r, const char *word)
            (uuid_parse(word, &id) && uuid_eq(&id, &r->who.id));
 }
 
+void find_user_row(struct request *r, const char *word, ask_db_fn done)
+{
+    struct uuid id = {0};
+    uuid_parse(word, &id);
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_USER_GET);
+    db_add_uuid(b, &id);
+    db_add_text(b, word);
+    ask_db(r, b, done);
+}
+
 static void on_user(struct request *r, const struct db_result *const *results)
 {
     const struct db_result *row = results[0];
@@ -40,13 +51,7 @@ void find_user(struct request *r, user_found_fn then)
         return;
     }
     r->on_user = then;
-    struct uuid id = {0};
-    uuid_parse(word, &id);
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_USER_GET);
-    db_add_uuid(b, &id);
-    db_add_text(b, word);
-    ask_db(r, b, on_user);
+    find_user_row(r, word, on_user);
 }
 
 void find_add_task(struct db_batch *b, const struct uuid *task_id)

@@ -14,6 +14,7 @@
 #include "core/base/vec.h"
 #include "gateway/own_options.h"
 #include "gateway/parameters.h"
+#include "gateway/task_template.h"
 
 #define OPERATIONS_MAX 1000
 
@@ -23,9 +24,8 @@ enum op_verb { OP_CREATE, OP_PAUSE, OP_RESUME, OP_DELETE };
 struct op_template {
     const char *name, *version, *preset; /* as asked for; the last two may be NULL */
     struct own_problem problem;
-    struct uuid organization_id, template_id, version_id, preset_id, file_id;
-    char template_name[TASK_NAME_MAX + 1], provisioner[33], app_slug[65];
-    int64_t ttl_ms, bump_ms;
+    struct uuid version_id, preset_id;
+    struct task_template of;
 };
 
 struct op_owner {

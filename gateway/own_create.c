@@ -156,29 +156,20 @@ static bool check_template(struct op_template *t, const struct db_result *v)
     return check_import(t, v);
 }
 
-#define COPY(to, from) snprintf(to, sizeof(to), "%s", from)
-
 void op_template_take(struct op_template *t, const struct db_result *row)
 {
     if (!check_template(t, row))
         return;
-    t->organization_id = db_uuid(row, 0, 0);
-    t->template_id = db_uuid(row, 0, 1);
-    t->file_id = db_uuid(row, 0, 7);
+    task_template_read(&t->of, row);
     t->version_id = db_uuid(row, 0, 14);
     t->preset_id = db_uuid(row, 0, 15);
-    t->ttl_ms = db_int(row, 0, 12);
-    t->bump_ms = db_int(row, 0, 13);
-    COPY(t->template_name, db_text(row, 0, 2));
-    COPY(t->provisioner, db_text(row, 0, 5));
-    COPY(t->app_slug, db_text(row, 0, 6));
 }
 
 void op_owner_take(struct request *r, struct op_owner *o, const struct db_result *row)
 {
     if (db_rows(row) == 1) {
         o->id = db_uuid(row, 0, 0);
-        COPY(o->username, db_text(row, 0, 1));
+        snprintf(o->username, sizeof(o->username), "%s", db_text(row, 0, 1));
     }
     if (db_rows(row) != 1 || !rights_may(&r->who, OBJECT_TASK, ACTION_UPDATE, &o->id))
         own_problem_invalid(&o->problem, "owner",
@@ -194,25 +185,20 @@ void op_fill_create(
     const struct op_owner *o = &ops->owners.v[op->owner];
     bool has_ttl = own_options_has(&op->options, STINT__V1__TASK_OPTION__TASK_OPTION_TTL);
     stint__v1__task_create__init(m);
+    task_template_fill(&t->of, m);
     m->task_id = wire_uuid(&op->task_id);
-    m->organization_id = wire_uuid(&t->organization_id);
     m->owner_id = wire_uuid(&o->id);
     m->owner_name = (char *)(uintptr_t)o->username;
     m->initiator_id = wire_uuid(&r->who.id);
-    m->template_id = wire_uuid(&t->template_id);
-    m->template_name = (char *)(uintptr_t)t->template_name;
     m->template_version_id = wire_uuid(&t->version_id);
     if (!uuid_is_nil(&t->preset_id))
         m->template_version_preset_id = wire_uuid(&t->preset_id);
-    m->file_id = wire_uuid(&t->file_id);
-    m->provisioner = (char *)(uintptr_t)t->provisioner;
-    m->app_slug = (char *)(uintptr_t)t->app_slug;
     m->name = (char *)(uintptr_t)op->name;
     m->display_name = (char *)(uintptr_t)op->options.display_name;
     m->prompt = (char *)(uintptr_t)op->input;
     m->priority = op->options.priority;
-    m->ttl_ms = (uint64_t)(has_ttl ? op->options.ttl_ms : t->ttl_ms);
-    m->activity_bump_ms = (uint64_t)t->bump_ms;
+    if (has_ttl)
+        m->ttl_ms = (uint64_t)op->options.ttl_ms;
     m->start_after_us = op->options.start_after_us;
     m->time_limit_ms = (uint64_t)op->options.time_limit_ms;
     m->parameter = op->values.list;

@@ -17,7 +17,4 @@ void own_task_answer(struct request *r, int status, const struct task_blob *b, u
 /* Read a task anew for an answer; r->state is a task_set then. */
 void own_task_show(struct request *r, const struct uuid *id, request_fn then);
 
-/* Rows of user_get: the user whom this name or id means. */
-void own_owner_ask(struct request *r, const char *word, ask_db_fn done);
-
 #endif

@@ -242,17 +242,6 @@ static void on_owner(struct request *r, const struct db_result *const *results)
     read_page(r);
 }
 
-void own_owner_ask(struct request *r, const char *word, ask_db_fn done)
-{
-    struct uuid id = {0};
-    uuid_parse(word, &id);
-    struct db_batch *b = db_batch_new();
-    db_batch_add(b, SQL_USER_GET);
-    db_add_uuid(b, &id);
-    db_add_text(b, word);
-    ask_db(r, b, done);
-}
-
 void own_task_list(struct request *r)
 {
     struct page *p = request_state(r, sizeof(*p), page_done);
@@ -272,7 +261,7 @@ void own_task_list(struct request *r)
         return;
     }
     if (owner != NULL && !find_is_self(r, owner)) {
-        own_owner_ask(r, owner, on_owner);
+        find_user_row(r, owner, on_owner);
         return;
     }
     if (owner != NULL || !sees_all)

@@ -174,6 +174,8 @@ void ask_give_up(struct gateway *gw);
 /* The {user} of the path (word 0): "me", a name or an id.  Goes on, or answers 404: others exist
  * only for owners. */
 void find_user(struct request *r, user_found_fn then);
+/* The row of user_get of whom this name or id means, if there is one. */
+void find_user_row(struct request *r, const char *word, ask_db_fn done);
 bool find_is_self(const struct request *r, const char *word);
 /* The {user} and {task} of the path (words 0 and 1).  Goes on when the asker may see the task, or
  * answers 404. */

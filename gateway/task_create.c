@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "gateway/parameters.h"
 #include "gateway/task_load.h"
+#include "gateway/task_template.h"
 
 #define NO_VERSION "Template version not found or you do not have access to this resource"
 
@@ -15,13 +16,12 @@
 #define NAME_TRIES 8
 
 struct creation {
-    struct uuid task_id, owner_id, version_id, organization_id, template_id, file_id, preset_id;
+    struct uuid task_id, owner_id, version_id, preset_id;
+    struct task_template template;
     struct parameters parameters;
     char owner_name[33];
-    char template_name[TASK_NAME_MAX + 1], provisioner[33], app_slug[65];
     char name[TASK_NAME_MAX + 1];
     char display_name[TASK_DISPLAY_NAME_MAX + 1];
-    int64_t ttl_ms, activity_bump_ms;
     const char *prompt;  /* borrowed from r->json */
     unsigned names_left; /* to be tried; 0: the name was given */
 };
@@ -92,25 +92,18 @@ static void ask_scheduler(struct request *r)
     Stint__V1__TaskCreate m = STINT__V1__TASK_CREATE__INIT;
     make_name(c);
     c->task_id = uuid_random();
+    task_template_fill(&c->template, &m);
     m.task_id = wire_uuid(&c->task_id);
-    m.organization_id = wire_uuid(&c->organization_id);
     m.owner_id = wire_uuid(&c->owner_id);
     m.owner_name = c->owner_name;
     m.initiator_id = wire_uuid(&r->who.id);
-    m.template_id = wire_uuid(&c->template_id);
-    m.template_name = c->template_name;
     m.template_version_id = wire_uuid(&c->version_id);
-    m.file_id = wire_uuid(&c->file_id);
-    m.provisioner = c->provisioner;
-    m.app_slug = c->app_slug;
     m.name = c->name;
     m.display_name = c->display_name;
     m.prompt = (char *)(uintptr_t)c->prompt;
     m.template_version_preset_id = wire_uuid(&c->preset_id);
     m.parameter = c->parameters.list;
     m.n_parameter = c->parameters.n;
-    m.ttl_ms = (uint64_t)c->ttl_ms;
-    m.activity_bump_ms = (uint64_t)c->activity_bump_ms;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_CREATE);
     e.task_create = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_created);
@@ -147,19 +140,10 @@ static void settle_parameters(struct request *r, bool has_parameters)
     ask_db(r, b, on_parameters);
 }
 
-#define COPY(to, from) snprintf(to, sizeof(to), "%s", from)
-
 static void create(struct request *r, const struct db_result *version)
 {
     struct creation *c = r->state;
-    c->organization_id = db_uuid(version, 0, 0);
-    c->template_id = db_uuid(version, 0, 1);
-    c->file_id = db_uuid(version, 0, 7);
-    c->ttl_ms = db_int(version, 0, 12);
-    c->activity_bump_ms = db_int(version, 0, 13);
-    COPY(c->template_name, db_text(version, 0, 2));
-    COPY(c->provisioner, db_text(version, 0, 5));
-    COPY(c->app_slug, db_text(version, 0, 6));
+    task_template_read(&c->template, version);
     if (c->name[0] == '\0')
         c->names_left = NAME_TRIES;
     if (c->display_name[0] == '\0')

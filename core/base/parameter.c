@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* parameter.c - one check per type, then the rules on numbers, texts and options. */
 #include "core/base/parameter.h"
 
 #include <ctype.h>

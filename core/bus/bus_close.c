@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bus_close.c - closes on a thread of its own and waits for it up to a limit; what hangs then is
+ * given up, and stays until the process ends.
+ */
 #include "core/bus/bus_close.h"
 
 #include <pthread.h>
