@@ -143,6 +143,8 @@ static void ask_update(struct request *r, const struct task_blob *b)
     input.only_if = update.only_if = condition_of(r, b, &only_if);
     input.task_id = update.task_id = wire_uuid(&b->id);
     input.initiator_id = wire_uuid(&r->who.id);
+    const struct uuid command_id = uuid_random(); /* for either: it is one of the two */
+    input.command_id = update.command_id = wire_uuid(&command_id);
     if (c->input != NULL) {
         input.verb = STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT;
         input.input = (char *)(uintptr_t)c->input;

@@ -66,8 +66,10 @@ static void command(struct request *r, const struct uuid *task_id)
     m.task_id = wire_uuid(&c->task_id);
     m.initiator_id = wire_uuid(&r->who.id);
     m.verb = c->verb;
+    const struct uuid command_id = uuid_random();
     if (c->input != NULL) {
         m.input = c->input;
+        m.command_id = wire_uuid(&command_id);
     } else {
         c->build_id = uuid_random();
         m.build_id = wire_uuid(&c->build_id);

@@ -218,6 +218,8 @@ static void cancel(struct request *r, const struct db_result *const *results)
     m.initiator_id = wire_uuid(&r->who.id);
     m.build_id = wire_uuid(&h.job_id);
     m.verb = STINT__V1__TASK_VERB__TASK_VERB_CANCEL;
+    const struct uuid command_id = uuid_random();
+    m.command_id = wire_uuid(&command_id);
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_COMMAND);
     e.task_command = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_canceled);

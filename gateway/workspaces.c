@@ -102,6 +102,8 @@ static void set_ttl(struct request *r, const struct db_result *const *results)
     m.set = &option;
     m.n_set = 1;
     m.ttl_ms = (uint64_t)t->ms;
+    const struct uuid command_id = uuid_random();
+    m.command_id = wire_uuid(&command_id);
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_TASK_UPDATE);
     e.task_update = &m;
     ask_bus(r, &e, ASK_BUS_TIMEOUT_MS, on_ttl_set);

@@ -503,6 +503,8 @@ static void show_counts(const struct leader *l)
     METRIC_SET(stale_results, n.stale_results);
     METRIC_SET(leases_lost, n.leases_lost);
     METRIC_SET(retries, n.retries);
+    METRIC_SET(jobs_dead, n.dead);
+    METRIC_SET(jobs_revived, n.revived);
     METRIC_SET(made_room, n.made_room);
     METRIC_SET(auto_paused, n.auto_paused);
     METRIC_SET(time_limited, n.time_limited);

@@ -60,6 +60,8 @@ static void load_tasks(struct core *c, const struct db_result *r)
             .worker_id = db_uuid(r, i, 9),
             .agent_id = db_uuid(r, i, 10),
             .agent_token = db_uuid(r, i, 11),
+            .command_id = db_uuid(r, i, 41),
+            .update_id = db_uuid(r, i, 42),
             .name = db_text(r, i, 12),
             .provisioner = db_text(r, i, 13),
             .app_slug = db_text(r, i, 14),
@@ -115,7 +117,8 @@ static void load_imports(struct core *c, const struct db_result *r)
             .worker_id = db_uuid(r, i, 4),
             .provisioner = db_text(r, i, 5),
             .token = db_int(r, i, 7),
-            .attempt = (int32_t)db_int(r, i, 8)};
+            .attempt = (int32_t)db_int(r, i, 8),
+            .command_id = db_uuid(r, i, 9)};
         if (job_state_parse(db_text(r, i, 6), &m.state))
             core_load_import(c, &m);
     }

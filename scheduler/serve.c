@@ -259,6 +259,16 @@ static void expect(struct core *c, const Stint__V1__TaskCondition *m)
     core_expect(c, &only_if);
 }
 
+/* False: it has one, and that is none. */
+static bool name_command(struct core *c, ProtobufCBinaryData id)
+{
+    struct uuid command_id;
+    if (!wire_get_uuid(&id, &command_id))
+        return false;
+    core_command_id(c, &command_id);
+    return true;
+}
+
 static void resume_with(
     struct serve *s, struct bus_call *bus, const Stint__V1__TaskCommand *m, struct task_resume *r)
 {
@@ -279,7 +289,8 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
     struct uuid task, initiator, build;
     if (!wire_get_uuid(&m->task_id, &task) || !wire_get_uuid(&m->initiator_id, &initiator) ||
         !wire_get_uuid(&m->build_id, &build) ||
-        (uuid_is_nil(&build) && m->verb != STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT)) {
+        (uuid_is_nil(&build) && m->verb != STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT) ||
+        !name_command(s->core, m->command_id)) {
         malformed(s, bus, "TaskCommand lacks an id");
         return;
     }
@@ -325,12 +336,25 @@ static void on_task_update(struct serve *s, struct bus_call *bus, const envelope
     if (!wire_get_uuid(&m->task_id, &r.task_id) ||
         !wire_get_uuid(&m->initiator_id, &r.initiator_id) || !options_set(m, &r.set) ||
         labels == NULL || !is_priority(m->priority) || !is_start(m->start_after_us) ||
-        strlen(m->display_name) > TASK_DISPLAY_NAME_MAX) {
+        strlen(m->display_name) > TASK_DISPLAY_NAME_MAX || !name_command(s->core, m->command_id)) {
         malformed(s, bus, "TaskUpdate lacks an id, or has a bad option");
         return;
     }
     expect(s->core, m->only_if);
     core_task_update(s->core, &r, open_call(s, bus));
+}
+
+static void on_job_retry(struct serve *s, struct bus_call *bus, const envelope *e)
+{
+    const Stint__V1__JobRetry *m = e->job_retry;
+    struct job_retry r;
+    if (!wire_get_uuid(&m->job_id, &r.job_id) || !wire_get_uuid(&m->task_id, &r.task_id) ||
+        !wire_get_uuid(&m->initiator_id, &r.initiator_id) || uuid_is_nil(&r.job_id) ||
+        !name_command(s->core, m->command_id)) {
+        malformed(s, bus, "JobRetry lacks an id");
+        return;
+    }
+    core_job_retry(s->core, &r, open_call(s, bus));
 }
 
 static void take_item(struct serve *s, const Stint__V1__TaskBulk__Item *item)
@@ -850,6 +874,7 @@ static const struct {
     {STINT__V1__ENVELOPE__BODY_TASK_COMMAND,        on_task_command     },
     {STINT__V1__ENVELOPE__BODY_TASK_UPDATE,         on_task_update      },
     {STINT__V1__ENVELOPE__BODY_TASK_BULK,           on_task_bulk        },
+    {STINT__V1__ENVELOPE__BODY_JOB_RETRY,           on_job_retry        },
     {STINT__V1__ENVELOPE__BODY_TASK_SEND,           on_task_send        },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_QUEUE,       on_message_queue    },
     {STINT__V1__ENVELOPE__BODY_MESSAGE_WITHDRAW,    on_message_withdraw },

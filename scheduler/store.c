@@ -13,6 +13,8 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "scheduler/metric.h"
+#include "scheduler/store_job.h"
+#include "scheduler/store_row.h"
 #include "scheduler/work_message.h"
 
 struct store {
@@ -34,8 +36,9 @@ struct sent {
     struct store *store;
     uint64_t generation;
     size_t n_statements, n_rows;
-    int at_jobs, at_apps, at_messages, at_starts, at_leases; /* statement numbers, -1: none */
-    int at_prompts, at_parameters, at_facts, at_contents, at_agents, at_states;
+    int at_jobs, at_apps, at_messages, at_starts, at_leases,
+        at_imports; /* statement numbers, -1: none */
+    int at_prompts, at_parameters, at_facts, at_contents, at_agents, at_states, at_commands;
 };
 
 struct store *store_new(struct db *db, struct feed_writer *feed, struct serve *serve,
@@ -65,17 +68,6 @@ void store_lead(struct store *s, struct core *core, uint64_t epoch)
 }
 
 /* ---- rows to arrays ---- */
-
-/* One column: COLUMN(b, DB_UUID, uuid, rows, &row->id) fills an array from every row. */
-#define COLUMN(b, type, kind, rows, value)              \
-    do {                                                \
-        struct db_array *a_ = db_array_new(type);       \
-        for (size_t i_ = 0; i_ < (rows)->n; i_++) {     \
-            __typeof__((rows)->v) row = &(rows)->v[i_]; \
-            db_array_##kind(a_, (value));               \
-        }                                               \
-        db_add_array(b, a_);                            \
-    } while (0)
 
 /* Names with their texts, and whose they are. */
 struct text_columns {
@@ -202,6 +194,7 @@ static void add_one_options(
     db_add_text(b, o->audit.ip);
     db_add_text(b, o->audit.user_agent);
     db_add_text(b, o->audit.request_id);
+    db_add_uuid(b, &o->update_id);
 }
 
 static void add_options(struct db_batch *b, const struct effects *e)
@@ -292,37 +285,6 @@ static int add_agents(struct db_batch *b, const struct effects *e)
     return at_apps;
 }
 
-static void add_jobs_new(struct db_batch *b, const struct effects *e)
-{
-    if (e->jobs_new.n == 0)
-        return;
-    db_batch_add(b, SQL_STORE_INSERT_JOBS);
-    COLUMN(b, DB_UUID, uuid, &e->jobs_new, &row->id);
-    COLUMN(b, DB_UUID, uuid, &e->jobs_new, &row->organization_id);
-    COLUMN(b, DB_UUID, uuid, &e->jobs_new, &row->initiator_id);
-    COLUMN(b, DB_UUID, uuid, &e->jobs_new, &row->build_id);
-    COLUMN(b, DB_UUID, uuid, &e->jobs_new, &row->version_id);
-    COLUMN(b, DB_TEXT, text, &e->jobs_new, job_kind_name(row->kind));
-    COLUMN(b, DB_TEXT, text, &e->jobs_new, ((void)row, "pending"));
-    COLUMN(b, DB_TEXT, text, &e->jobs_new, row->provisioner);
-    COLUMN(b, DB_INT4, int4, &e->jobs_new, ((void)row, 0));
-    COLUMN(b, DB_BOOL, bool, &e->jobs_new, ((void)row, false));
-}
-
-static void add_jobs(struct db_batch *b, const struct effects *e)
-{
-    db_batch_add(b, SQL_STORE_UPDATE_JOBS);
-    COLUMN(b, DB_UUID, uuid, &e->jobs, &row->id);
-    COLUMN(b, DB_UUID, uuid, &e->jobs, &row->worker_id);
-    COLUMN(b, DB_TEXT, text, &e->jobs, job_state_name(row->state));
-    COLUMN(b, DB_INT8, int8, &e->jobs, row->token);
-    COLUMN(b, DB_INT8, int8, &e->jobs, row->token_was);
-    COLUMN(b, DB_INT4, int4, &e->jobs, row->attempt);
-    COLUMN(b, DB_BOOL, bool, &e->jobs, row->holds_compute);
-    COLUMN(b, DB_BOOL, bool, &e->jobs, row->cancel_requested);
-    COLUMN(b, DB_TEXT, text, &e->jobs, row->error);
-}
-
 static void add_workspace_changes(struct db_batch *b, const struct effects *e)
 {
     if (e->workspaces.n == 0)
@@ -345,6 +307,7 @@ static void add_task_changes(struct db_batch *b, const struct effects *e)
             db_batch_add(b, SQL_STORE_UPDATE_PROMPT);
             db_add_uuid(b, &t->id);
             db_add_text(b, t->prompt);
+            db_add_uuid(b, &t->update_id);
         }
         if (t->deleted) {
             if (deleted == NULL)
@@ -806,7 +769,7 @@ static uint64_t watermark_of(const struct db_result *r, const struct uuid *id)
 /* Rows that were read for what is said. */
 struct readings {
     struct work_texts texts;
-    const struct db_result *agents, *states;
+    const struct db_result *agents, *states, *commands;
 };
 
 static void release(struct store *s, struct effects *e, const struct readings *r)
@@ -815,6 +778,8 @@ static void release(struct store *s, struct effects *e, const struct readings *r
         struct reply *reply = &e->replies.v[i];
         if (reply->kind == REPLY_MESSAGE)
             reply->code = refusal_of_state(r->states, &reply->message_id);
+        if (!uuid_is_nil(&reply->job_id) && store_command_is_done(r->commands, reply))
+            reply->code = REFUSAL_NONE;
         serve_reply(s->serve, reply, watermark_of(r->agents, &reply->watermark_of));
     }
     serve_dispatches(s->serve, e, s->epoch, &r->texts);
@@ -856,12 +821,14 @@ static void on_done(void *arg, enum err code, const struct db_result *const *res
         .texts = {result_at(results, sent->at_prompts), result_at(results, sent->at_parameters),
                   result_at(results, sent->at_facts), result_at(results, sent->at_contents)},
         .agents = result_at(results, sent->at_agents),
-        .states = result_at(results, sent->at_states)
+        .states = result_at(results, sent->at_states),
+        .commands = result_at(results, sent->at_commands)
     };
     core_set_now(s->core, clock_mono_ms());
     learn_health(s, result_at(results, sent->at_apps));
     learn_starts(s, result_at(results, sent->at_starts));
     learn_leases(s, result_at(results, sent->at_leases));
+    store_learn_imports(s->core, result_at(results, sent->at_imports));
     learn_gone(s, result_at(results, sent->at_messages), r.texts.contents);
     release(s, &s->batch, &r);
     effects_clear(&s->batch);
@@ -879,12 +846,9 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     add_options(b, e); /* before the builds, which copy parameters */
     add_builds(b, e);
     sent->at_apps = add_agents(b, e);
-    add_jobs_new(b, e);
-    sent->at_jobs = -1;
-    if (e->jobs.n > 0) {
-        sent->at_jobs = (int)db_batch_count(b);
-        add_jobs(b, e);
-    }
+    store_add_jobs_new(b, e);
+    sent->at_jobs = store_add_jobs(b, e);
+    sent->at_imports = store_add_retries(b, e);
     add_workspace_changes(b, e);
     add_audits(b, e);
     add_task_changes(b, e);
@@ -908,6 +872,7 @@ static struct db_batch *pack(struct store *s, struct sent *sent)
     sent->at_contents = add_contents(b, e);
     sent->at_agents = add_opened(b, e);
     sent->at_states = add_states(b, e);
+    sent->at_commands = store_add_commands(b, e);
     sent->n_rows = e->tasks_new.n * 2 + e->builds_new.n * 2 + e->jobs.n + e->workspaces.n;
     return b;
 }

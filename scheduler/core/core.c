@@ -201,6 +201,32 @@ void core_audit(struct core *c, const struct uuid *actor, const char *action,
         .request_id = effects_strdup(c->out, c->origin.request_id)};
 }
 
+void core_command_id(struct core *c, const struct uuid *id)
+{
+    c->command_id = *id;
+}
+
+struct uuid core_take_command_id(struct core *c)
+{
+    struct uuid id = c->command_id;
+    c->command_id = (struct uuid){0};
+    return id;
+}
+
+bool command_is_done(const struct uuid *command_id, const struct uuid *newest)
+{
+    return !uuid_is_nil(command_id) && uuid_eq(command_id, newest);
+}
+
+void core_unless_done(struct core *c, const struct uuid *job_id, const struct uuid *command_id)
+{
+    struct reply *r = &c->out->replies.v[c->out->replies.n - 1];
+    if (uuid_is_nil(command_id))
+        return;
+    r->job_id = *job_id;
+    r->command_id = *command_id;
+}
+
 struct owner *core_owner(struct core *c, const struct uuid *id, const char *name)
 {
     struct owner *o = map_get(&c->owners, id);
@@ -267,6 +293,7 @@ static void flush_job(struct core *c, struct job *j)
         .state = j->state,
         .token = j->token,
         .token_was = j->token_was,
+        .command_id = j->command_id,
         .attempt = j->attempt,
         .holds_compute = j->holds_compute,
         .cancel_requested = j->cancel_requested,

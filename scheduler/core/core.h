@@ -91,6 +91,10 @@ struct task_condition {
     uint64_t revision;
 };
 void core_expect(struct core *c, const struct task_condition *only_if);
+/* The next input, update, cancel or retry is known by this id, which its sender has chosen: sent
+ * again, it is answered as done, whatever has become of its condition.  The newest of each task or
+ * job is remembered, in Postgres too. */
+void core_command_id(struct core *c, const struct uuid *id);
 
 /* TASK_RESUME with other parameters from now on. */
 struct task_resume {
@@ -141,6 +145,17 @@ void core_template_import(struct core *c, const struct template_import *r, void 
 void core_import_cancel(
     struct core *c, const struct uuid *job_id, const struct uuid *initiator_id, void *ticket);
 
+/* A dead job gets another series of tries.  Answered by NONE, JOB_NOT_DEAD, JOB_SUPERSEDED, or why
+ * the start may not get in line. */
+struct job_retry {
+    struct uuid job_id, initiator_id;
+    struct uuid task_id; /* whose build it is of; nil: an import */
+};
+void core_job_retry(struct core *c, const struct job_retry *r, void *ticket);
+/* Postgres had an import of effects.import_retries as dead; now it waits. */
+struct load_import;
+void core_import_revived(struct core *c, const struct load_import *i);
+
 struct queue_place {
     uint32_t position;     /* 0: does not wait in the queue */
     uint64_t eta_ms;       /* 0: cannot be told */
@@ -161,6 +176,7 @@ struct core_counts {
     size_t tasks, holding, cap, waiting, workers, jobs_running;
     size_t sleeping; /* tasks that wait for their earliest start */
     size_t messages; /* that wait for apps */
+    uint64_t dead, revived;
     uint64_t stale_results, leases_lost, retries, made_room, auto_paused, time_limited, delivered;
 };
 struct core_counts core_counts(const struct core *c);
@@ -252,6 +268,7 @@ struct load_task {
     struct uuid id, organization_id, owner_id, template_id, version_id, workspace_id;
     struct uuid file_id, build_id, job_id, worker_id;
     struct uuid agent_id, agent_token; /* of the newest start build */
+    struct uuid command_id, update_id;
     const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
     const char *app_state, *app_health, *lifecycle, *error;
     int32_t build_number, priority, attempt;
@@ -266,7 +283,7 @@ struct load_task {
 void core_load_task(struct core *c, const struct load_task *t);
 
 struct load_import {
-    struct uuid job_id, version_id, organization_id, file_id, worker_id;
+    struct uuid job_id, version_id, organization_id, file_id, worker_id, command_id;
     const char *provisioner;
     enum job_state state;
     int64_t token;

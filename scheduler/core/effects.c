@@ -10,6 +10,13 @@ const char *job_kind_name(enum job_kind kind)
     return names[kind];
 }
 
+const char *job_death_name(enum job_death cause)
+{
+    static const char *const names[] = {
+        [DEATH_FOR_GOOD] = "for_good", [DEATH_ATTEMPTS] = "attempts", [DEATH_LEASE] = "lease"};
+    return names[cause];
+}
+
 bool work_is_empty(const struct work *w)
 {
     return w->jobs.n + w->cancels.n + w->abandons.n + w->messages.n + w->revoked.n == 0 &&
@@ -35,6 +42,9 @@ void work_done(struct work *w)
     DO(builds_new)         \
     DO(jobs_new)           \
     DO(jobs)               \
+    DO(jobs_dead)          \
+    DO(jobs_revived)       \
+    DO(import_retries)     \
     DO(workspaces)         \
     DO(tasks)              \
     DO(options)            \

@@ -69,7 +69,8 @@ struct row_audit {
 /* Options of a task that is there. */
 struct row_task_options {
     struct uuid id, workspace_id;
-    unsigned set; /* 1u << enum task_option: those that change */
+    struct uuid update_id; /* nil: as it was */
+    unsigned set;          /* 1u << enum task_option: those that change */
     const char *display_name;
     int32_t priority;
     int64_t start_after_us; /* INT64_MIN: none */
@@ -99,11 +100,34 @@ struct row_job_new {
 
 struct row_job {
     struct uuid id, worker_id;
+    struct uuid command_id; /* nil: as it was */
     enum job_state state;
     int64_t token, token_was; /* the write is fenced by token_was (rule 3) */
     int32_t attempt;
     bool holds_compute, cancel_requested;
     const char *error;
+};
+
+/* Values match the SQL type job_death by name. */
+enum job_death { DEATH_FOR_GOOD = 1, DEATH_ATTEMPTS, DEATH_LEASE };
+const char *job_death_name(enum job_death cause);
+
+/* Nobody tries it any more. */
+struct row_job_dead {
+    struct uuid id, worker_id;
+    enum job_death cause;
+    int32_t attempts;
+};
+
+/* Somebody wants it tried again; its row_job has the rest. */
+struct row_job_revived {
+    struct uuid id, actor_id;
+};
+
+/* A dead import, which memory does not have: if Postgres has it, core_import_revived() is told. */
+struct row_import_retry {
+    struct uuid id, actor_id, command_id;
+    struct row_audit audit;
 };
 
 /* What a workspace's row says about its newest build. */
@@ -116,6 +140,7 @@ struct row_workspace {
 
 struct row_task_change {
     struct uuid id;
+    struct uuid update_id; /* nil: as it was */
     bool deleted;
     const char *prompt; /* NULL: as it was */
 };
@@ -227,6 +252,8 @@ struct reply {
     enum refusal code;
     const char *detail; /* NULL: the refusal's own */
     struct uuid task_id, workspace_id, build_id, message_id;
+    /* Not nil: it is done, whatever the code, if Postgres knows command_id as the job's newest. */
+    struct uuid job_id, command_id;
     struct uuid watermark_of; /* REPLY_AGENT_OPENED: read this agent's watermark */
 };
 
@@ -281,6 +308,9 @@ struct effects {
     VEC(struct row_build_new) builds_new;
     VEC(struct row_job_new) jobs_new;
     VEC(struct row_job) jobs;
+    VEC(struct row_job_dead) jobs_dead;
+    VEC(struct row_job_revived) jobs_revived;
+    VEC(struct row_import_retry) import_retries;
     VEC(struct row_workspace) workspaces;
     VEC(struct row_task_change) tasks;
     VEC(struct row_task_options) options;

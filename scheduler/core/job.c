@@ -159,18 +159,29 @@ static void back_in_line(struct core *c, struct job *j, int64_t pause_ms)
     queue_add(c, j);
 }
 
-/* One try is over without success. */
+static enum job_death death_of(bool for_good, enum job_event event)
+{
+    if (event == JOB_EXPIRE)
+        return DEATH_LEASE;
+    return for_good ? DEATH_FOR_GOOD : DEATH_ATTEMPTS;
+}
+
+/* One try is over without success.  A job whose first worker fell silent is given to another at
+ * once; one that has lost several may be what kills them, and waits like any other. */
 static void job_failed(struct core *c, struct job *j, bool for_good, enum job_event event)
 {
     bool again = has_tries_left(c, j, for_good);
+    const struct worker *w = j->worker;
     leave_worker(j);
     job_move(c, j, again || j->state == JOB_CANCELING ? event : JOB_FAIL);
     if (job_state_is_over(j->state)) {
+        if (j->state == JOB_FAILED)
+            job_bury(c, j, w, death_of(for_good, event));
         job_over(c, j);
         return;
     }
     c->counts.retries++;
-    back_in_line(c, j, event == JOB_EXPIRE ? 0 : retry_pause_ms(c, j));
+    back_in_line(c, j, event == JOB_EXPIRE && j->attempt <= 1 ? 0 : retry_pause_ms(c, j));
 }
 
 void job_expire(struct core *c, struct job *j)
@@ -261,13 +272,14 @@ void core_job_result(struct core *c, const struct uuid *worker_id, const struct 
     job_failed(c, j, r->outcome == OUTCOME_FAILED_FOR_GOOD, JOB_RETRY);
 }
 
-enum refusal job_cancel(struct core *c, struct job *j)
+enum refusal job_cancel(struct core *c, struct job *j, const struct uuid *command_id)
 {
     if (job_state_is_over(j->state))
         return REFUSAL_JOB_OVER;
     if (j->cancel_requested)
         return REFUSAL_JOB_CANCELED;
     j->cancel_requested = true;
+    j->command_id = *command_id;
     if (j->state != JOB_RUNNING) {
         queue_remove(c, j);
         job_move(c, j, JOB_CANCEL);
@@ -317,6 +329,7 @@ struct job *job_new_import(struct core *c, const struct load_import *l)
     j->state = l->state;
     j->token = j->token_was = l->token;
     j->attempt = l->attempt;
+    j->command_id = l->command_id;
     j->pool = queue_pool(c, i->provisioner, NULL);
     map_put(&c->jobs, &j->id, j);
     return j;
@@ -348,12 +361,18 @@ void core_import_cancel(
     struct core *c, const struct uuid *job_id, const struct uuid *initiator_id, void *ticket)
 {
     struct job *j = map_get(&c->jobs, job_id);
+    struct uuid id = core_take_command_id(c);
     if (j == NULL || j->kind != JOB_IMPORT) {
         core_reply_task(c, ticket, REFUSAL_JOB_OVER, NULL);
+        core_unless_done(c, job_id, &id); /* it may be over because of this very command */
+        return;
+    }
+    if (command_is_done(&id, &j->command_id)) {
+        core_reply_task(c, ticket, REFUSAL_NONE, NULL);
         return;
     }
     const struct uuid version_id = container_of(j, struct import, job)->version_id;
-    enum refusal refusal = job_cancel(c, j);
+    enum refusal refusal = job_cancel(c, j, &id);
     if (refusal == REFUSAL_NONE)
         core_audit(c, initiator_id, "cancel", "template_version", &version_id);
     core_reply_task(c, ticket, refusal, NULL);

@@ -39,6 +39,7 @@ enum job_event {
     JOB_RETURN,
     JOB_EXPIRE,
     JOB_FAIL,
+    JOB_REVIVE,
     JOB_EVENT_COUNT
 };
 

@@ -80,6 +80,7 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->has_parameters = l->has_parameters;
     t->message_seq = l->message_seq;
     t->revision = (uint64_t)l->revision;
+    t->update_id = l->update_id;
     t->deleted = l->deleted;
     memcpy(t->name, l->name, strnlen(l->name, TASK_NAME_MAX));
     t->job = (struct job){.id = l->job_id,
@@ -87,6 +88,7 @@ void core_load_task(struct core *c, const struct load_task *l)
         .state = l->state,
         .token = l->token,
         .token_was = l->token,
+        .command_id = l->command_id,
         .attempt = l->attempt,
         .priority = l->priority,
         .holds_compute = l->holds_compute,

@@ -55,6 +55,7 @@ struct job {
     enum job_kind kind;
     enum job_state state;
     int64_t token, token_was; /* token_was: as Postgres has it */
+    struct uuid command_id;   /* the newest cancel or retry, as its sender calls it */
     int32_t attempt, priority;
     bool holds_compute;
     bool cancel_requested;
@@ -121,9 +122,10 @@ struct task {
     int64_t run_began_ms;   /* when the start has succeeded */
     struct list limit_link; /* in core->limited */
 
-    struct mailbox *mail; /* NULL: no message waits */
-    uint64_t revision;    /* counts changes of its options and its input */
-    int64_t message_seq;  /* last number given to one */
+    struct mailbox *mail;  /* NULL: no message waits */
+    uint64_t revision;     /* counts changes of its options and its input */
+    struct uuid update_id; /* the newest of them, as its sender calls it */
+    int64_t message_seq;   /* last number given to one */
 };
 
 struct import {
@@ -223,7 +225,8 @@ struct core {
     struct origin origin;           /* of the request at hand */
     struct task_condition expected; /* by it; counts with has_expected */
     bool has_expected;
-    struct effects *out; /* what gathers */
+    struct uuid command_id; /* of the request at hand; nil: it has none */
+    struct effects *out;    /* what gathers */
 };
 
 /* ---- core.c: small things everybody needs ---- */
@@ -243,6 +246,12 @@ struct uuid core_name_key(const struct uuid *owner_id, const char *name);
 
 /* Takes the condition of core_expect(): is the task like that? */
 bool task_is_expected(struct core *c, const struct task *t);
+/* Takes the id of core_command_id(); nil: none. */
+struct uuid core_take_command_id(struct core *c);
+/* The command of this id is done already: `newest` is what we remember. */
+bool command_is_done(const struct uuid *command_id, const struct uuid *newest);
+/* Of the newest reply: its code stands unless Postgres knows the command as done. */
+void core_unless_done(struct core *c, const struct uuid *job_id, const struct uuid *command_id);
 void task_mark_changed(struct core *c, struct task *t);
 void task_mark_workspace(struct core *c, struct task *t);
 void job_mark(struct core *c, struct job *j);
@@ -271,10 +280,15 @@ void job_expire(struct core *c, struct job *j);
 void job_retry_due(struct core *c);
 void job_start_cleanup(struct core *c, struct task *t);
 /* Somebody wants it no more: at once when it waits, else when its worker has ended it. */
-enum refusal job_cancel(struct core *c, struct job *j);
+enum refusal job_cancel(struct core *c, struct job *j, const struct uuid *command_id);
 struct job *job_new_import(struct core *c, const struct load_import *i);
 struct job_spec job_spec_of(const struct job *j);
 void job_set_error(struct job *j, const char *error);
+
+/* ---- dead.c ---- */
+
+/* A try has failed and there will be no other. */
+void job_bury(struct core *c, const struct job *j, const struct worker *w, enum job_death cause);
 
 /* ---- import.c ---- */
 
@@ -288,6 +302,10 @@ void import_take_build(struct core *c, struct job *j, const struct job_result *r
 /* A build becomes the task's newest one and its job gets in line. */
 void task_begin_build(struct core *c, struct task *t, const struct uuid *build_id,
     enum job_kind kind, const char *reason, const struct uuid *initiator_id);
+/* May another start get in line?  `later`: it does not ask for compute now. */
+enum refusal task_may_start(const struct core *c, bool later);
+/* A clean-up that has not begun gives way: the start converges by itself (rule 6). */
+bool task_cleanup_gives_way(struct core *c, struct task *t);
 /* The job of the newest build is over. */
 void task_build_over(struct core *c, struct task *t);
 /* A stop build by Stint itself; `action` goes into the audit log. */

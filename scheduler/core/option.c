@@ -36,6 +36,7 @@ static void put_row(struct core *c, struct task *t, const struct task_update *r)
 {
     struct row_task_options row = {.id = t->id,
         .workspace_id = t->workspace_id,
+        .update_id = t->update_id,
         .set = r->set,
         .display_name = effects_strdup(c->out, r->display_name),
         .priority = r->priority,
@@ -64,8 +65,13 @@ void core_task_update(struct core *c, const struct task_update *r, void *ticket)
 {
     struct task *t = map_get(&c->tasks, &r->task_id);
     bool is_expected = task_is_expected(c, t);
+    struct uuid id = core_take_command_id(c);
     if (t == NULL || t->deleted) {
         core_reply_task(c, ticket, REFUSAL_TASK_UNKNOWN, NULL);
+        return;
+    }
+    if (command_is_done(&id, &t->update_id)) {
+        core_reply_task(c, ticket, REFUSAL_NONE, t);
         return;
     }
     if (!is_expected) {
@@ -77,6 +83,7 @@ void core_task_update(struct core *c, const struct task_update *r, void *ticket)
         return;
     }
     if (r->set != 0) {
+        t->update_id = id;
         apply(c, t, r);
         put_row(c, t, r);
         task_mark_changed(c, t);

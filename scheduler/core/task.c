@@ -141,8 +141,7 @@ void task_pause_by_itself(struct core *c, struct task *t, const char *action)
 
 /* ---- create ---- */
 
-/* `later`: it does not ask for compute now. */
-static enum refusal may_start_another(const struct core *c, bool later)
+enum refusal task_may_start(const struct core *c, bool later)
 {
     if ((int64_t)(c->n_waiting + c->n_sleeping) >= c->conf.queue_max)
         return REFUSAL_QUEUE_FULL;
@@ -210,7 +209,7 @@ void core_task_create(struct core *c, const struct task_create *r, void *ticket)
     struct uuid key = core_name_key(&r->owner_id, r->name);
     enum refusal refusal = map_get(&c->names, &key) != NULL
                                ? REFUSAL_NAME_TAKEN
-                               : may_start_another(c, r->start_after_us != 0);
+                               : task_may_start(c, r->start_after_us != 0);
     if (refusal != REFUSAL_NONE) {
         core_reply_task(c, ticket, refusal, NULL);
         return;
@@ -231,6 +230,7 @@ struct command {
     const struct uuid *initiator_id, *build_id;
     const char *text;                 /* the new input, or a build's reason */
     const struct task_resume *resume; /* NULL: no new parameters */
+    struct uuid id;                   /* nil: it has none but the build's */
 };
 
 /* Of a build that somebody asked for: what he says, if it is a reason that people have. */
@@ -259,8 +259,7 @@ static enum refusal do_pause(struct core *c, struct task *t, const struct comman
     return REFUSAL_NONE;
 }
 
-/* A clean-up that has not begun gives way: the start converges by itself (rule 6). */
-static bool cleanup_gives_way(struct core *c, struct task *t)
+bool task_cleanup_gives_way(struct core *c, struct task *t)
 {
     struct job *j = t->cleanup;
     if (j == NULL)
@@ -292,10 +291,10 @@ static enum refusal do_resume(struct core *c, struct task *t, const struct comma
         return REFUSAL_ALREADY_RUNNING;
     if (build_is_active(t))
         return REFUSAL_BUILD_ACTIVE;
-    enum refusal refusal = t->job.holds_compute ? REFUSAL_NONE : may_start_another(c, false);
+    enum refusal refusal = t->job.holds_compute ? REFUSAL_NONE : task_may_start(c, false);
     if (refusal != REFUSAL_NONE)
         return refusal;
-    if (!cleanup_gives_way(c, t))
+    if (!task_cleanup_gives_way(c, t))
         return REFUSAL_BUILD_ACTIVE;
     if (cmd->resume != NULL)
         take_parameters(c, t, cmd->resume);
@@ -310,7 +309,7 @@ static bool waiting_gives_way(struct core *c, struct task *t)
 {
     struct job *j = &t->job;
     if (!build_is_active(t))
-        return cleanup_gives_way(c, t);
+        return task_cleanup_gives_way(c, t);
     if (j->state != JOB_PENDING || j->kind == JOB_DELETE)
         return false;
     queue_remove(c, j);
@@ -335,6 +334,7 @@ static void write_job_now(struct core *c, struct task *t)
         .state = j->state,
         .token = j->token,
         .token_was = j->token_was,
+        .command_id = j->command_id,
         .attempt = j->attempt,
         .holds_compute = j->holds_compute,
         .cancel_requested = true};
@@ -360,8 +360,10 @@ static enum refusal do_update_input(struct core *c, struct task *t, const struct
     if (t->job.kind != JOB_STOP || t->job.state != JOB_SUCCEEDED)
         return REFUSAL_NOT_PAUSED;
     const char *prompt = effects_strdup(c->out, cmd->text);
-    *vec_push(&c->out->tasks) = (struct row_task_change){.id = t->id, .prompt = prompt};
+    *vec_push(&c->out->tasks) =
+        (struct row_task_change){.id = t->id, .update_id = cmd->id, .prompt = prompt};
     t->revision++;
+    t->update_id = cmd->id;
     core_audit(c, cmd->initiator_id, "write", "task", &t->id);
     c->out->audits.v[c->out->audits.n - 1].prompt = prompt;
     task_mark_changed(c, t);
@@ -372,7 +374,7 @@ static enum refusal do_cancel(struct core *c, struct task *t, const struct comma
 {
     if (!uuid_eq(&t->build_id, cmd->build_id))
         return REFUSAL_JOB_OVER;
-    enum refusal refusal = job_cancel(c, &t->job);
+    enum refusal refusal = job_cancel(c, &t->job, &cmd->id);
     if (refusal == REFUSAL_NONE)
         core_audit(c, cmd->initiator_id, "cancel", "workspace_build", &t->build_id);
     return refusal;
@@ -406,14 +408,21 @@ bool task_is_expected(struct core *c, const struct task *t)
 
 /* ---- carrying out ---- */
 
+/* It was sent before: builds are known by their own ids, the others by that of the command. */
+static bool is_done(enum task_verb verb, const struct task *t, const struct command *cmd)
+{
+    bool is_its_build = !uuid_is_nil(cmd->build_id) && uuid_eq(&t->build_id, cmd->build_id);
+    if (verb == TASK_CANCEL)
+        return is_its_build && command_is_done(&cmd->id, &t->job.command_id);
+    return is_its_build || command_is_done(&cmd->id, &t->update_id);
+}
+
 static void carry_out(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct command *cmd, void *ticket)
 {
     struct task *t = map_get(&c->tasks, task_id);
     bool is_expected = task_is_expected(c, t);
-    bool twice = verb != TASK_CANCEL && t != NULL && !uuid_is_nil(cmd->build_id) &&
-                 uuid_eq(&t->build_id, cmd->build_id);
-    if (twice) {
+    if (t != NULL && is_done(verb, t, cmd)) {
         core_reply_task(c, ticket, REFUSAL_NONE, t);
         return;
     }
@@ -428,7 +437,10 @@ static void carry_out(struct core *c, enum task_verb verb, const struct uuid *ta
 void core_task_command(struct core *c, enum task_verb verb, const struct uuid *task_id,
     const struct uuid *initiator_id, const struct uuid *build_id, const char *text, void *ticket)
 {
-    struct command cmd = {.initiator_id = initiator_id, .build_id = build_id, .text = text};
+    struct command cmd = {.initiator_id = initiator_id,
+        .build_id = build_id,
+        .text = text,
+        .id = core_take_command_id(c)};
     carry_out(c, verb, task_id, &cmd, ticket);
 }
 

@@ -32,7 +32,7 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id),
     CASE WHEN t.start_after > now() THEN t.start_after END AS start_after, t.time_limit_ms,
     (extract(epoch FROM now() - j.completed_at) * 1000)::int8 AS ran_ms,
-    t.template_parameters <> '{}' AS has_parameters, t.revision
+    t.template_parameters <> '{}' AS has_parameters, t.revision, j.command_id, t.update_id
 FROM workspaces w
 JOIN tasks t ON t.id = w.task_id
 JOIN users u ON u.id = t.owner_id
@@ -54,7 +54,7 @@ ORDER BY task_id, seq;
 
 -- name: load_imports :many
 SELECT j.id, j.template_version_id, j.organization_id, v.file_id, j.worker_id, j.provisioner,
-    j.state::text AS state, j.token, j.attempt
+    j.state::text AS state, j.token, j.attempt, j.command_id
 FROM jobs j
 JOIN template_versions v ON v.id = j.template_version_id
 WHERE j.kind = 'import' AND j.state IN ('pending', 'running', 'canceling')

@@ -38,7 +38,7 @@ LEFT JOIN p ON p.id = u.id
 LEFT JOIN l ON l.id = u.id;
 
 -- name: store_update_options :exec
--- $1 id uuid; $2 display name text; $3 priority int4; $4 set earliest start bool, $5 it timestamptz; $6 time limit in milliseconds int8; $7 set labels bool, $8 their names, $9 values text[]; $10 set parameters bool, $11 their names, $12 values text[]; $13 workspace uuid, $14 its idle timeout in milliseconds int8; for the audit $15 actor uuid, $16 action, $17 target, $18 ip, $19 user agent, $20 request id text
+-- $1 id uuid; $2 display name text; $3 priority int4; $4 set earliest start bool, $5 it timestamptz; $6 time limit in milliseconds int8; $7 set labels bool, $8 their names, $9 values text[]; $10 set parameters bool, $11 their names, $12 values text[]; $13 workspace uuid, $14 its idle timeout in milliseconds int8; for the audit $15 actor uuid, $16 action, $17 target, $18 ip, $19 user agent, $20 request id text; $21 the command uuid
 -- NULL, and what is not to be set: as it is.  No action: no audit.  What is audited is what differs.
 WITH was AS (
     SELECT jsonb_build_object('display_name', t.display_name, 'priority', t.priority, 'start_after',
@@ -48,7 +48,8 @@ WITH was AS (
     WHERE t.id = $1::uuid
 ), changed AS (
     UPDATE tasks
-    SET revision = revision + 1, display_name = coalesce($2::text, display_name),
+    SET revision = revision + 1, update_id = coalesce($21::uuid, update_id),
+        display_name = coalesce($2::text, display_name),
         priority = coalesce($3::int4, priority),
         start_after = CASE WHEN $4::bool THEN $5::timestamptz ELSE start_after END,
         time_limit_ms = coalesce($6::int8, time_limit_ms),
@@ -139,18 +140,75 @@ JOIN template_version_apps v ON v.template_version_id = u.version_id AND v.slug 
 RETURNING agent_id, is_task_app AND health = 'initializing';
 
 -- name: store_update_jobs :exec
--- $1 id, $2 worker uuid[]; $3 state text[]; $4 token, $5 token as it was int8[]; $6 attempt int4[]; $7 holds compute, $8 cancel requested bool[]; $9 error text[]
+-- $1 id, $2 worker uuid[]; $3 state text[]; $4 token, $5 token as it was int8[]; $6 attempt int4[]; $7 holds compute, $8 cancel requested bool[]; $9 error text[]; $10 newest command uuid[]
 -- Fenced: a row whose token is not the one we know is not touched, and the store notices by the count.
 UPDATE jobs AS j
 SET state = u.state::job_state, worker_id = u.worker_id, token = u.token, attempt = u.attempt,
     holds_compute = u.holds_compute, error = coalesce(u.error, ''), updated_at = now(),
     started_at = CASE WHEN u.state = 'pending' THEN NULL ELSE coalesce(j.started_at, now()) END,
     completed_at = CASE WHEN u.state IN ('succeeded', 'failed', 'canceled') THEN now() END,
-    cancel_requested_at = CASE WHEN u.cancel_requested THEN coalesce(j.cancel_requested_at, now()) END
+    cancel_requested_at = CASE WHEN u.cancel_requested THEN coalesce(j.cancel_requested_at, now()) END,
+    command_id = coalesce(u.command_id, j.command_id)
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int8[], $5::int8[], $6::int4[], $7::bool[],
-    $8::bool[], $9::text[])
-    AS u (id, worker_id, state, token, token_was, attempt, holds_compute, cancel_requested, error)
+    $8::bool[], $9::text[], $10::uuid[])
+    AS u (id, worker_id, state, token, token_was, attempt, holds_compute, cancel_requested, error,
+    command_id)
 WHERE j.id = u.id AND j.token = u.token_was;
+
+-- name: store_bury_jobs :exec
+-- $1 id, $2 worker uuid[]; $3 cause text[]; $4 tries int4[]
+INSERT INTO dead_jobs AS d (job_id, worker_id, worker_name, cause, attempts)
+SELECT u.id, u.worker_id, coalesce(w.name, ''), u.cause::job_death, u.attempts
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[]) AS u (id, worker_id, cause, attempts)
+LEFT JOIN workers w ON w.id = u.worker_id
+ON CONFLICT (job_id) DO UPDATE
+SET cause = excluded.cause, attempts = excluded.attempts, worker_id = excluded.worker_id,
+    worker_name = excluded.worker_name, died_at = now(), retried_at = NULL, retried_by = NULL;
+
+-- name: store_revive_jobs :exec
+-- $1 id, $2 who wants it uuid[]
+UPDATE dead_jobs AS d SET retried_at = now(), retried_by = u.actor_id, retries = d.retries + 1
+FROM unnest($1::uuid[], $2::uuid[]) AS u (id, actor_id)
+WHERE d.job_id = u.id;
+
+-- name: store_retry_imports :many
+-- $1 id, $2 who wants it, $3 the command uuid[]; for the audit $4 ip, $5 user agent, $6 request id text[]
+-- Dead imports are in nobody's memory: they are revived here, and the scheduler learns of those it gets
+-- back.  What is not dead stays as it is.
+WITH want AS (
+    SELECT DISTINCT ON (x.id) x.*
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])
+        AS x (id, actor_id, command_id, ip, user_agent, request_id)
+), revived AS (
+    UPDATE jobs AS j
+    SET state = 'pending', attempt = 0, error = '', worker_id = NULL, started_at = NULL,
+        completed_at = NULL, cancel_requested_at = NULL, updated_at = now(),
+        command_id = coalesce(want.command_id, j.command_id)
+    FROM want
+    WHERE j.id = want.id AND j.kind = 'import' AND j.state = 'failed'
+    RETURNING j.id, j.template_version_id, j.organization_id, j.provisioner, j.token, j.command_id
+), marked AS (
+    UPDATE dead_jobs AS d SET retried_at = now(), retried_by = want.actor_id, retries = d.retries + 1
+    FROM want
+    JOIN revived ON revived.id = want.id
+    WHERE d.job_id = want.id
+), audited AS (
+    INSERT INTO audit_log (actor_id, resource_id, action, resource_type, ip, user_agent, request_id)
+    SELECT want.actor_id, r.template_version_id, 'retry', 'template_version', coalesce(want.ip, ''),
+        coalesce(want.user_agent, ''), coalesce(want.request_id, '')
+    FROM want
+    JOIN revived r ON r.id = want.id
+)
+SELECT r.id, r.template_version_id, r.organization_id, v.file_id, r.provisioner, r.token, r.command_id
+FROM revived r
+JOIN template_versions v ON v.id = r.template_version_id;
+
+-- name: store_read_commands :many
+-- $1 job, $2 command uuid[]
+-- Which of these are the newest command that was carried out on their job.
+SELECT j.id, j.command_id
+FROM unnest($1::uuid[], $2::uuid[]) AS want (id, command_id)
+JOIN jobs j ON j.id = want.id AND j.command_id = want.command_id;
 
 -- name: store_update_workspaces :exec
 -- $1 id, $2 latest build, $3 latest agent uuid[]; $4 build number int4[]; $5 host text[]; $6 deleted bool[]
@@ -175,8 +233,9 @@ FROM unnest($1::uuid[]) AS u (id)
 WHERE tasks.id = u.id AND tasks.deleted_at IS NULL;
 
 -- name: store_update_prompt :exec
--- $1 id uuid, $2 prompt text
-UPDATE tasks SET prompt = $2::text, revision = revision + 1 WHERE id = $1::uuid;
+-- $1 id uuid, $2 prompt text, $3 the command uuid
+UPDATE tasks SET prompt = $2::text, revision = revision + 1, update_id = coalesce($3::uuid, update_id)
+WHERE id = $1::uuid;
 
 -- name: store_finish_version :exec
 -- $1 id uuid, $2 has_ai_task bool, $3 app slug, $4 resources, $5 external auth text (JSON or NULL)

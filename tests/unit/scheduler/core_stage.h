@@ -76,8 +76,9 @@ static inline bool answer_leases(struct stage *s)
     s->e.silent = (uuid_vec){0};
     for (size_t i = 0; i < asked.n; i++)
         core_worker_lease(s->c, &asked.v[i], s->lease_left_ms);
+    bool any = asked.n > 0;
     vec_done(&asked);
-    return asked.n > 0;
+    return any;
 }
 
 static inline void take(struct stage *s)
