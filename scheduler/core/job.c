@@ -102,6 +102,7 @@ void job_lease(struct core *c, struct job *j, struct worker *w)
     list_append(&w->jobs, &j->link);
     w->free_slots--;
     if (j->kind == JOB_START) {
+        j->in_doubt = j->holds_compute;
         job_set_holds(c, j, true);
         if (j->task->host == NULL && !is_terraform(j)) { /* from now on its files live there */
             j->task->host = w->host;
@@ -262,7 +263,9 @@ void core_job_result(struct core *c, const struct uuid *worker_id, const struct 
         job_succeeded(c, j, r);
         return;
     }
-    if (j->kind == JOB_START && r->clean)
+    /* Rule 5: a worker knows of its own lease alone.  What one before it may have left, or may
+     * still begin, is gone when a clean-up says so. */
+    if (j->kind == JOB_START && r->clean && !j->in_doubt)
         job_set_holds(c, j, false);
     if (r->outcome == OUTCOME_HANDED_BACK) {
         handed_back(c, j);

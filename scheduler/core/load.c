@@ -92,6 +92,7 @@ void core_load_task(struct core *c, const struct load_task *l)
         .attempt = l->attempt,
         .priority = l->priority,
         .holds_compute = l->holds_compute,
+        .in_doubt = l->build_number > 1 || l->token > 1, /* for all that the rows say */
         .cancel_requested = l->cancel_requested,
         .task = t,
         .pool = queue_pool(c, t->provisioner, t->host)};

@@ -58,6 +58,7 @@ struct job {
     struct uuid command_id;   /* the newest cancel or retry, as its sender calls it */
     int32_t attempt, priority;
     bool holds_compute;
+    bool in_doubt; /* before its lease something may have been begun: its "clean" is no proof */
     bool cancel_requested;
     bool dirty;
     bool named;  /* mentioned by the poll at hand */

@@ -166,6 +166,26 @@ static void a_leader_that_slept_listens_first(void **state)
     stage_close(&s);
 }
 
+/* Worker 1 may have begun, or begin yet; that worker 2 has left nothing says nothing of that. */
+static void one_that_left_nothing_does_not_speak_for_one_before_it(void **state)
+{
+    (void)state;
+    struct stage s;
+    abandoned_start(&s);
+    pass(&s, LEASE_MS + 1000);
+    assert_int_equal(given_to_another(&s), 1);
+    struct job_spec again = given(&s, 0);
+    result_of(&s, 2, &again, OUTCOME_FAILED_FOR_GOOD, true);
+    assert_int_equal(core_counts(s.c).holding, 1);
+    poll(&s, 2, 1);
+    take(&s);
+    struct job_spec cleanup = given(&s, 0);
+    assert_int_equal(cleanup.kind, JOB_STOP);
+    result_of(&s, 2, &cleanup, OUTCOME_SUCCEEDED, true);
+    assert_int_equal(core_counts(s.c).holding, 0);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(the_worker_is_told_what_its_row_says),
         cmocka_unit_test(a_new_leader_counts_on),
         cmocka_unit_test(a_leader_that_slept_listens_first),
+        cmocka_unit_test(one_that_left_nothing_does_not_speak_for_one_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
