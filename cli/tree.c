@@ -99,6 +99,25 @@ static const struct command token_group = {
     .children = token_commands,
 };
 
+static const struct command *const scheduler_commands[] = {
+    &scheduler_status_command,
+    &scheduler_step_down_command,
+    NULL,
+};
+
+static const struct example scheduler_examples[] = {
+    EXAMPLE("Who leads", "stint scheduler status"),
+    {0},
+};
+
+static const struct command scheduler_group = {
+    .name = "scheduler",
+    .alias = "schedulers",
+    .summary = "Who leads the cluster; a change of leaders. For owners.",
+    .examples = scheduler_examples,
+    .children = scheduler_commands,
+};
+
 static const struct command *const commands[] = {
     &task_group,
     &queue_command,
@@ -106,6 +125,7 @@ static const struct command *const commands[] = {
     &user_group,
     &token_group,
     &audit_command,
+    &scheduler_group,
     &login_command,
     &logout_command,
     &whoami_command,

@@ -5,12 +5,14 @@ Method: clients keep creating and reading tasks at two gateways all the while; n
 request for them.  The long form, with figures, is tests/bench/run failover.
 """
 
+import json
 import re
 import urllib.request
 
 import pytest
 
 from lib import bus
+from lib.api import OWN
 from lib.load import ONCE, Creates, assert_each_ran_once
 from lib.traffic import Traffic, epoch_of, leader_of, wait_new_leader
 from lib.wait import wait_until
@@ -112,3 +114,55 @@ def test_sigterm_hands_over(cluster):
             leader.start()
     assert traffic.failed == []
     settle(traffic)
+
+
+def living(cluster):
+    return cluster.sql_one("SELECT count(*) FROM living_schedulers")[0]
+
+
+def test_step_down(cluster, api, stint):
+    """Goal: an owner asks the leader to step down, over REST and on the command line, under load: another
+    one leads, no request fails, the audit tells of it, and a status shows who leads and who stands by."""
+    wait_until(lambda: living(cluster) == 3, "all three are known", 60)
+    before = api.get("/scheduler", prefix=OWN, expect=200).json()
+    assert before["is_led"] and before["epoch"] == epoch_of(cluster)
+    assert {s["url"]: s["role"] for s in before["schedulers"]} == {
+        url: "leader" if url == before["leader_url"] else "standby" for url in cluster.bus_urls}
+    with Traffic(cluster, cluster.shell, clients=4, pause=0.2, word="step") as traffic:
+        for ask in (lambda: api.post("/scheduler/step-down", prefix=OWN, expect=200).json(),
+                    lambda: json.loads(stint("scheduler", "step-down", "--json").stdout)):
+            epoch, old = epoch_of(cluster), leader_of(cluster)
+            n = len(traffic.accepted)
+            wait_until(lambda: len(traffic.accepted) > n + 3, "requests are under way", 60)
+            wait_until(lambda: living(cluster) == 3, "all three are there", 60)
+            after = ask()
+            assert after["is_led"] and after["epoch"] == epoch + 1, after
+            assert after["leader_url"] != cluster.bus_urls[cluster.schedulers.index(old)]
+            assert old.is_running()
+    assert traffic.failed == []
+    settle(traffic)
+    said = stint("scheduler", "status").stdout
+    assert said.count("standby") == 2 and said.count("leader") == 1, said
+    entries = api.get("/audit", params={"q": "action:step_down"}, expect=200).json()["audit_logs"]
+    assert [(e["resource_type"], e["user"]["username"]) for e in entries] == [("scheduler", "admin")] * 2
+    assert entries[0]["resource_target"] in cluster.bus_urls
+
+
+def test_who_may_ask_for_it(cluster, api, stint):
+    """Goal: it is for owners; and a leader that nobody could replace stays, and says why."""
+    bob = api.with_token(cluster.session.tokens["bob"])
+    assert bob.get("/scheduler", prefix=OWN).status_code == 403
+    assert bob.post("/scheduler/step-down", prefix=OWN).status_code == 403
+    epoch, leader = epoch_of(cluster), leader_of(cluster)
+    for scheduler in cluster.schedulers:
+        if scheduler is not leader:
+            assert scheduler.stop() == 0
+    wait_until(lambda: living(cluster) == 1, "it is alone", 60)
+    refused = api.post("/scheduler/step-down", prefix=OWN, expect=409)
+    assert refused.json()["type"] == "urn:stint:problem:no-standby"
+    assert "SIGTERM" in stint("scheduler", "step-down", check=None).stderr
+    assert epoch_of(cluster) == epoch
+    leader.kill()
+    told = wait_until(lambda: (lambda s: None if s["is_led"] else s)(
+        api.get("/scheduler", prefix=OWN, expect=200).json()), "nobody leads", 60)
+    assert told["leader_url"] is None and told["schedulers"] == []
