@@ -29,7 +29,7 @@
 /* A living worker of this host takes a connection at once. */
 #define CONNECT_MS 1000
 /* One elsewhere has to be found first, and its TLS agreed on. */
-#define CONNECT_FAR_MS 4000
+#define CONNECT_FAR_MS 2500
 #define SEEK_MS_MIN    100
 #define SEEK_MS_MAX    3000
 /* A poll that was held less than this and brought nothing is not asked again at once. */

@@ -96,9 +96,10 @@ static bool cron_of(const char *text, char *ret_cron, size_t size)
 
 static void add_run(json_t *scripts, const json_t *from, const char *run, const char *suffix)
 {
-    json_t *script = json_pack("{s:s, s:s, s:b, s:I}", "run", run, "script",
-        text_of(from, "script"), "blocking", (int)is_true(from, "start_blocks_login"), "timeout_ms",
-        seconds_of(from, "timeout", 0) * 1000);
+    json_t *script =
+        json_pack("{s:s, s:s, s:b, s:I}", "run", run, "script", text_of(from, "script"), "blocking",
+            (int)(strcmp(run, "start") == 0 && is_true(from, "start_blocks_login")), "timeout_ms",
+            seconds_of(from, "timeout", 0) * 1000);
     set_name(script, scripts, text_of(from, "display_name"), suffix);
     if (text_of(from, "log_path")[0] != '\0')
         json_object_set_new(script, "log_path", json_string(text_of(from, "log_path")));

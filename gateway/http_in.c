@@ -381,7 +381,7 @@ int http_begin(struct http *h, struct lws *wsi, const char *uri, size_t n)
     read_bypass(r, wsi);
     read_stream(r, wsi);
     copy(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, r->content_type, sizeof(r->content_type));
-    if (route_prefix_of(r->path.s, NULL) == PREFIX_STINT)
+    if ((route_prefix_of(r->path.s, NULL) & (PREFIX_STINT | PREFIX_ROOT)) != 0)
         read_own_headers(r, wsi);
     if (r->method != METHOD_GET)
         read_origin(r, wsi);

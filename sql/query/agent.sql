@@ -112,7 +112,7 @@ ORDER BY source;
 -- $1 id uuid
 -- What the agent of a workspace that no worker has made is told.
 SELECT a.id, a.auth_token, a.task_id, a.workspace_id, a.build_id, b.build_number, t.name, w.name,
-    u.username, tpl.name, t.prompt, v.app_slug, r.agent,
+    u.username, tpl.name, t.prompt, v.app_slug, r.agent::text,
     j.state IN ('pending', 'running', 'canceling')
 FROM agents a
 JOIN builds b ON b.id = a.build_id
