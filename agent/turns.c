@@ -20,6 +20,8 @@
 #include "core/base/text.h"
 #include "core/base/vec.h"
 
+/* Between two tries to mark the prompt on a disk that is full. */
+#define DISK_AGAIN_MS 2000
 /* Refusals that are remembered, so that a message delivered again gets the same answer. */
 #define REFUSED_MAX 32
 
@@ -43,6 +45,8 @@ struct turns {
     enum app_state app_word;
     char *idle_message, *idle_uri; /* of an `idle` that waits for the end of the turn */
     bool is_stopping, is_interrupted;
+    bool prompt_waits; /* for room on the disk: it is the next turn */
+    struct timer *again;
     struct timer *over;
     loop_fn stopped;
     void *arg;
@@ -51,6 +55,7 @@ struct turns {
 };
 
 static void on_over(void *arg);
+static void on_again(void *arg);
 static void on_exit_of_app(void *arg, int wait_status);
 static void on_drained(void *arg);
 
@@ -64,6 +69,7 @@ enum err turns_new(const struct turns_conf *conf, struct turns **ret_turns, stru
     t->conf = *conf;
     t->mark = mark;
     t->over = timer_new(conf->loop, on_over, t);
+    t->again = timer_new(conf->loop, on_again, t);
     *ret_turns = t;
     return ERR_OK;
 }
@@ -77,6 +83,7 @@ void turns_free(struct turns *t)
         output_free(t->lingering.v[i]);
     vec_done(&t->lingering);
     timer_free(t->over);
+    timer_free(t->again);
     free(t->prompt_file);
     free(t->idle_message);
     free(t->idle_uri);
@@ -128,16 +135,14 @@ static void end_mark(struct turns *t)
             LOG_Q(ctx.text));
 }
 
-/* The mark is on disk already. */
+/* The text is in its file, the mark on disk already. */
 static enum err run(
     struct turns *t, const char *text, size_t n, const char *what, struct errctx *ctx)
 {
     t->app_has_spoken = false;
     status_input(t->conf.status, text, n);
     status_app(t->conf.status, APP_WORKING, what);
-    enum err e = write_prompt(t, text, n, ctx);
-    if (e == ERR_OK)
-        e = start_command(t, text, ctx);
+    enum err e = start_command(t, text, ctx);
     if (e == ERR_OK) {
         t->state = TURN_RUNNING;
         return ERR_OK;
@@ -151,18 +156,45 @@ static enum err run(
 
 /* ---- a start ---- */
 
+/* A disk that is full has taken nothing, so nothing has happened: it is tried again. */
+static void put_prompt_off(struct turns *t, const char *why)
+{
+    unlink(t->prompt_file);
+    log_warn("the prompt cannot be marked as delivered, trying again in %d ms error=%s",
+        DISK_AGAIN_MS, LOG_Q(why));
+    if (!t->prompt_waits)
+        status_app(t->conf.status, APP_WORKING, "The prompt waits until the disk takes it.");
+    t->prompt_waits = true;
+    timer_start(t->again, DISK_AGAIN_MS, 0);
+}
+
+static void forget_prompt(struct turns *t)
+{
+    t->prompt_waits = false;
+    free(t->conf.manifest->prompt);
+    t->conf.manifest->prompt = mem_strdup("");
+}
+
 static void run_prompt(struct turns *t)
 {
     const struct manifest *m = t->conf.manifest;
     struct errctx ctx = {0};
-    if (turn_mark_prompt(&t->mark, m->prompt, &m->build_id, &ctx) != ERR_OK) {
-        log_error(
-            "the prompt is not run, it cannot be marked as delivered error=%s", LOG_Q(ctx.text));
-        status_app(t->conf.status, APP_FAILURE, "The prompt was not run: the disk takes no mark.");
+    size_t n = strlen(m->prompt);
+    enum err e = write_prompt(t, m->prompt, n, &ctx);
+    if (e == ERR_OK)
+        e = turn_mark_prompt(&t->mark, m->prompt, &m->build_id, &ctx);
+    if (e != ERR_OK) {
+        put_prompt_off(t, ctx.text);
         return;
     }
-    enum err e = run(t, m->prompt, strlen(m->prompt), "Working on the prompt.", &ctx);
+    e = run(t, m->prompt, n, "Working on the prompt.", &ctx);
     (void)e; /* said and logged */
+    forget_prompt(t);
+}
+
+static void on_again(void *arg)
+{
+    run_prompt(arg);
 }
 
 static void settle(struct turns *t, enum app_state state, const char *message)
@@ -201,8 +233,8 @@ void turns_begin(struct turns *t)
         settle(t, APP_IDLE, "Waiting for a message.");
     else
         settle(t, APP_IDLE, "Resumed. Waiting for a message.");
-    free(m->prompt);
-    m->prompt = mem_strdup("");
+    if (!t->prompt_waits)
+        forget_prompt(t);
 }
 
 /* ---- messages ---- */
@@ -230,11 +262,17 @@ static struct turn_answer take(
 {
     if (t->is_stopping)
         return refuse(REFUSAL_APP_REJECTED, "The workspace is stopping.");
-    if (t->state != TURN_STABLE)
+    if (!turns_are_stable(t))
         return refuse(REFUSAL_APP_BUSY, "");
     struct errctx ctx = {0};
-    if (turn_mark_message(&t->mark, send_id, &t->conf.manifest->build_id, &ctx) != ERR_OK ||
-        run(t, content, n, "Working on a message.", &ctx) != ERR_OK)
+    enum err e = write_prompt(t, content, n, &ctx);
+    if (e == ERR_OK)
+        e = turn_mark_message(&t->mark, send_id, &t->conf.manifest->build_id, &ctx);
+    if (e != ERR_OK) { /* the disk is full: nothing has happened, it may come again */
+        unlink(t->prompt_file);
+        return refuse(REFUSAL_OVERLOADED, ctx.text);
+    }
+    if (run(t, content, n, "Working on a message.", &ctx) != ERR_OK)
         return refuse(REFUSAL_APP_REJECTED, ctx.text);
     return (struct turn_answer){.code = REFUSAL_NONE};
 }
@@ -248,7 +286,7 @@ struct turn_answer turns_message(
     if (turn_mark_has_taken(&t->mark, send_id))
         return (struct turn_answer){.code = REFUSAL_NONE};
     struct turn_answer answer = take(t, send_id, content, n);
-    if (answer.code != REFUSAL_NONE)
+    if (answer.code != REFUSAL_NONE && answer.code != REFUSAL_OVERLOADED)
         t->refused[t->n_refused++ % REFUSED_MAX] =
             (struct refused){.send_id = *send_id, .answer = answer};
     return answer;
@@ -261,7 +299,7 @@ bool turns_have_taken(const struct turns *t, const struct uuid *send_id)
 
 bool turns_are_stable(const struct turns *t)
 {
-    return t->state == TURN_STABLE;
+    return t->state == TURN_STABLE && !t->prompt_waits;
 }
 
 static void keep_idle(struct turns *t, const char *message, const char *uri)
@@ -395,6 +433,8 @@ void turns_stop(struct turns *t, loop_fn stopped, void *arg)
 {
     t->is_stopping = true;
     t->is_interrupted = t->state == TURN_RUNNING;
+    t->prompt_waits = false; /* it is for the next start */
+    timer_stop(t->again);
     t->stopped = stopped;
     t->arg = arg;
     if (t->state == TURN_DRAINING)

@@ -52,11 +52,13 @@ enum err must_check turns_new(
 /* No turn is running. */
 void turns_free(struct turns *t);
 
-/* What this start asks for: runs the prompt, or says why it does not. */
+/* What this start asks for: runs the prompt (as soon as the disk takes its mark), or says why it
+ * does not. */
 void turns_begin(struct turns *t);
 
 /* A message.  NONE: taken, its turn runs, or did before.  APP_BUSY during a turn; APP_REJECTED with
- * a sentence in `detail` when it cannot be run; the same answer for the same send_id. */
+ * a sentence in `detail` when it cannot be run; the same answer for the same send_id.  OVERLOADED
+ * when the disk does not take it: nothing has happened, the same one may be taken later. */
 struct turn_answer {
     enum refusal code;
     char detail[160];

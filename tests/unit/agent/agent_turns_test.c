@@ -7,7 +7,10 @@
  */
 #include "tests/unit/agent/lab.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/turn_mark.h"
 #include "agent/turns.h"
@@ -438,6 +441,44 @@ static void test_message_in_a_turn(void **state)
     assert_int_equal(turns_message(b->turns, &second, "x", 1).code, REFUSAL_NONE);
 }
 
+/* Nothing can be marked: as if the disk were full. */
+static void fill_disk(struct bench *b)
+{
+    assert_int_equal(mkdirat(b->lab.dir, "turns.json.new", 0700), 0);
+}
+
+static void empty_disk(struct bench *b)
+{
+    assert_int_equal(unlinkat(b->lab.dir, "turns.json.new", AT_REMOVEDIR), 0);
+}
+
+static void test_message_for_a_full_disk(void **state)
+{
+    struct bench *b = *state;
+    struct uuid id = lab_uuid(7);
+    start(b, 1, COUNT_RUN, "");
+    fill_disk(b);
+    assert_int_equal(turns_message(b->turns, &id, "x", 1).code, REFUSAL_OVERLOADED);
+    assert_false(turns_have_taken(b->turns, &id));
+    empty_disk(b);
+    assert_int_equal(turns_message(b->turns, &id, "x", 1).code, REFUSAL_NONE);
+    lab_run_until(b->loop, has_ended, b);
+    assert_int_equal(count_runs(b), 1);
+}
+
+static void test_prompt_waits_for_a_full_disk(void **state)
+{
+    struct bench *b = *state;
+    struct uuid id = lab_uuid(7);
+    fill_disk(b);
+    start(b, 1, COUNT_RUN, "p");
+    assert_false(turns_are_stable(b->turns)); /* the prompt goes first */
+    assert_int_equal(turns_message(b->turns, &id, "x", 1).code, REFUSAL_APP_BUSY);
+    empty_disk(b);
+    lab_run_until(b->loop, has_ended, b);
+    assert_int_equal(count_runs(b), 1);
+}
+
 static void test_many_messages_are_remembered(void **state)
 {
     struct bench *b = *state;
@@ -582,6 +623,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_mark, setup, teardown),
         cmocka_unit_test_setup_teardown(test_message_is_run_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_message_in_a_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_message_for_a_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_prompt_waits_for_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_messages_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_in_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(
