@@ -305,6 +305,19 @@ static void flush_job(struct core *c, struct job *j)
     j->dirty = false;
 }
 
+void job_write_now(struct core *c, struct job *j)
+{
+    if (!j->dirty)
+        return;
+    for (size_t i = 0; i < c->dirty_jobs.n; i++) {
+        if (c->dirty_jobs.v[i] != j)
+            continue;
+        vec_remove_swap(&c->dirty_jobs, i);
+        break;
+    }
+    flush_job(c, j);
+}
+
 static void flush_workspace(struct core *c, struct task *t)
 {
     struct row_workspace row = {.id = t->workspace_id,

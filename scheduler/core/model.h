@@ -256,6 +256,8 @@ void core_unless_done(struct core *c, const struct uuid *job_id, const struct uu
 void task_mark_changed(struct core *c, struct task *t);
 void task_mark_workspace(struct core *c, struct task *t);
 void job_mark(struct core *c, struct job *j);
+/* Its row goes out as it is now: the object is about to hold another job. */
+void job_write_now(struct core *c, struct job *j);
 
 /* ---- queue.c ---- */
 

@@ -79,6 +79,7 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
     bool holds = j->holds_compute;
     bool nothing_there = kind != JOB_START && t->host == NULL;
     assert(t->build_number == 0 || job_state_is_over(j->state));
+    job_write_now(c, j); /* what became of the one before may have come in this very batch */
     free(j->error);
     *j = (struct job){.id = core_uuid(c),
         .kind = kind,
@@ -318,34 +319,10 @@ static bool waiting_gives_way(struct core *c, struct task *t)
     return true;
 }
 
-/* The canceled job's row goes out now: the object is about to hold the delete build's job. */
-static void write_job_now(struct core *c, struct task *t)
-{
-    struct job *j = &t->job;
-    if (!j->dirty)
-        return;
-    for (size_t i = 0; i < c->dirty_jobs.n; i++) {
-        if (c->dirty_jobs.v[i] != j)
-            continue;
-        vec_remove_swap(&c->dirty_jobs, i);
-        break;
-    }
-    *vec_push(&c->out->jobs) = (struct row_job){.id = j->id,
-        .state = j->state,
-        .token = j->token,
-        .token_was = j->token_was,
-        .command_id = j->command_id,
-        .attempt = j->attempt,
-        .holds_compute = j->holds_compute,
-        .cancel_requested = true};
-    j->dirty = false;
-}
-
 static enum refusal do_delete(struct core *c, struct task *t, const struct command *cmd)
 {
     if (!waiting_gives_way(c, t))
         return REFUSAL_BUILD_ACTIVE;
-    write_job_now(c, t);
     t->deleted = true;
     message_withdraw_all(c, t);
     struct row_task_change row = {.id = t->id, .deleted = true};

@@ -21,8 +21,7 @@ MUTATIONS = {
         "    s->in_flight = true;\n    s->sent_us")]),
     # A start that is under way takes no room.
     "late-cap": ("scheduler/core/job.c", [
-        ("    if (j->kind == JOB_START) {\n        job_set_holds(c, j, true);\n",
-         "    if (j->kind == JOB_START) {\n"),
+        ("        job_set_holds(c, j, true);\n", ""),
         ("    else if (j->kind != JOB_START)\n        job_set_holds(c, j, false);",
          "    else\n        job_set_holds(c, j, j->kind == JOB_START);")]),
     # Agents and workers hear of a commit that is yet to come.

@@ -17,7 +17,20 @@
 #define PATIENCE_US (15 * SECOND) /* then it is asked again, by another gateway perhaps */
 #define STEPS_MAX   7
 
-enum wish { CREATE, PAUSE, RESUME, INPUT, CANCEL, DELETE, UPDATE, SEND, QUEUE, WITHDRAW, IMPORT };
+enum wish {
+    CREATE,
+    PAUSE,
+    RESUME,
+    INPUT,
+    CANCEL,
+    DELETE,
+    UPDATE,
+    SEND,
+    QUEUE,
+    WITHDRAW,
+    IMPORT,
+    RETRY
+};
 
 struct message_kept {
     struct uuid id;
@@ -28,8 +41,9 @@ struct person {
     unsigned number;
     struct uuid task_id, owner_id;
     unsigned steps_left;
-    bool done, wants_it_gone, created, unsure; /* unsure: asked again since */
+    bool done, wants_it_gone, created;
     enum wish wish;
+    struct uuid command_id;
     struct uuid id; /* of the wish at hand: a build, a message, a job */
     uint64_t asked; /* number of the question that counts */
     char text[32];
@@ -61,6 +75,7 @@ static union {
     Stint__V1__MessageQueue queue;
     Stint__V1__MessageWithdraw withdraw;
     Stint__V1__TemplateImport import;
+    Stint__V1__JobRetry retry;
 } m;
 static struct uuid some_id = {
     .b = {0xee, 1}
@@ -104,6 +119,8 @@ static void fill_command(struct person *p, Stint__V1__Envelope *e)
     m.command.initiator_id = wire_uuid(&p->owner_id);
     m.command.build_id = wire_uuid(&p->id);
     m.command.input = hello;
+    if (p->wish == INPUT || p->wish == CANCEL)
+        m.command.command_id = wire_uuid(&p->command_id);
 }
 
 static void fill_update(struct person *p, Stint__V1__Envelope *e)
@@ -115,6 +132,7 @@ static void fill_update(struct person *p, Stint__V1__Envelope *e)
     e->task_update = &m.update;
     m.update.task_id = wire_uuid(&p->task_id);
     m.update.initiator_id = wire_uuid(&p->owner_id);
+    m.update.command_id = wire_uuid(&p->command_id);
     m.update.n_set = 2;
     m.update.set = set;
     m.update.priority = p->id.b[0] % 3;
@@ -165,6 +183,17 @@ static void fill_import(struct person *p, Stint__V1__Envelope *e)
     m.import.provisioner = local;
 }
 
+static void fill_retry(struct person *p, Stint__V1__Envelope *e)
+{
+    stint__v1__job_retry__init(&m.retry);
+    e->body_case = STINT__V1__ENVELOPE__BODY_JOB_RETRY;
+    e->job_retry = &m.retry;
+    m.retry.job_id = wire_uuid(&p->id);
+    m.retry.task_id = wire_uuid(&p->task_id);
+    m.retry.initiator_id = wire_uuid(&p->owner_id);
+    m.retry.command_id = wire_uuid(&p->command_id);
+}
+
 /* ---- answers ---- */
 
 static uint32_t code_of(const Stint__V1__Envelope *e)
@@ -199,7 +228,8 @@ static void on_deleted(struct person *p, uint32_t code)
 {
     on_build(p, code);
     p->done = code == REFUSAL_NONE || code == REFUSAL_TASK_UNKNOWN;
-    if (code == REFUSAL_TASK_UNKNOWN && !p->unsure)
+    /* Sent again by the bus, a delete may find that it is done. */
+    if (code == REFUSAL_TASK_UNKNOWN && !task_of(p)->deleted)
         sim_violation(2, "a task that was acknowledged is not known");
 }
 
@@ -237,6 +267,7 @@ static const struct {
     [SEND] = {"send",     fill_send,     on_anything },
     [QUEUE] = {"queue",    fill_queue,    on_queued   },
     [WITHDRAW] = {"withdraw", fill_withdraw, on_withdrawn},
+    [RETRY] = {"retry",    fill_retry,    on_anything },
     [IMPORT] = {"import",   fill_import,   on_anything },
 };
 
@@ -268,8 +299,11 @@ static void on_reply(void *arg, uint64_t number, const Stint__V1__Envelope *repl
         return; /* given up */
     p->asked = 0;
     uint32_t code = reply != NULL ? code_of(reply) : REFUSAL_STORE_DOWN;
-    if (is_no_answer(code)) {
-        p->unsure = true;
+    /* An agent that is gone for good cannot tell what it has heard: nobody insists. */
+    bool gives_up = p->wish == WITHDRAW && sim->calm;
+    if (is_no_answer(code) && !gives_up) {
+        sim_trace("person %u: %s has no answer: %s", p->number, wishes[p->wish].name,
+            reply != NULL ? refusal_row(code)->name : "none");
         sim_after(sim_between(200 * MS, SECOND), NULL, on_ask_again, NULL, p);
         return;
     }
@@ -290,7 +324,6 @@ static void on_impatient(void *arg)
     struct patience *patience = arg;
     struct person *p = patience->person;
     if (p->asked == patience->asked) {
-        p->unsure = true;
         ask(p);
     }
     free(patience);
@@ -322,6 +355,8 @@ static enum wish next_wish(const struct person *p)
         return WITHDRAW;
     if (!job_state_is_over(t->build->job->state))
         return one_of(while_busy, COUNT(while_busy));
+    if (t->build->job->state == JOB_FAILED && sim_between(0, 1) == 0)
+        return RETRY;
     if (t->build->kind == JOB_START && t->build->job->state == JOB_SUCCEEDED)
         return one_of(while_active, COUNT(while_active));
     return one_of(while_stopped, COUNT(while_stopped));
@@ -330,9 +365,11 @@ static enum wish next_wish(const struct person *p)
 static void begin(struct person *p, enum wish wish)
 {
     p->wish = wish;
-    p->unsure = false;
     rng_bytes(p->id.b, sizeof(p->id.b));
     uuid_make_v4(&p->id);
+    p->command_id = p->id;
+    if (wish == RETRY)
+        p->id = task_of(p)->build->job->id;
     if (wish == CANCEL)
         p->id = task_of(p)->build->id;
     if (wish == WITHDRAW)

@@ -22,7 +22,7 @@
 /* ---- rows ---- */
 
 struct pg_job {
-    struct uuid id, build_id, version_id, organization_id, worker_id;
+    struct uuid id, build_id, version_id, organization_id, worker_id, command_id;
     enum job_kind kind;
     enum job_state state;
     int64_t token, created_us, completed_us;
@@ -44,7 +44,7 @@ struct pg_build {
 
 /* A task with its workspace. */
 struct pg_task {
-    struct uuid id, workspace_id, organization_id, owner_id, template_id, version_id;
+    struct uuid id, workspace_id, organization_id, owner_id, template_id, version_id, update_id;
     struct pg_build *build; /* the newest, by the workspace's row */
     struct pg_agent *agent;
     char *name, *prompt, *provisioner, *host;

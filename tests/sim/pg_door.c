@@ -741,7 +741,7 @@ static void apply(struct flight *f)
     f->n_results = f->batch->statements.n;
     f->results = mem_calloc(f->n_results, sizeof(*f->results));
     if (db_batch_writes(f->batch) && sim_happens(FAULT_REFUSAL, 100)) {
-        f->code = sim_between(0, 1) == 0 ? ERR_DB_FAILED : ERR_TIMEOUT;
+        f->code = sim_between(0, 1) == 0 ? ERR_NO_SPACE : ERR_TIMEOUT;
         return;
     }
     for (size_t i = 0; i < f->n_results && f->code == ERR_OK; i++)

@@ -183,7 +183,7 @@ static void put_identity(struct query *q, const struct pg_task *t)
     put_text_or_null(q, a != NULL ? a->lifecycle : NULL);
 }
 
-/* Columns 20 to 40. */
+/* Columns 20 to 42. */
 static void put_state(struct query *q, const struct pg_task *t)
 {
     const struct pg_job *j = t->build->job;
@@ -215,6 +215,8 @@ static void put_state(struct query *q, const struct pg_task *t)
     put_int(q, j->completed_us != 0 ? (pg_clock_us() - j->completed_us) / MS : 0);
     put_int(q, t->has_parameters);
     put_int(q, t->revision);
+    put_uuid(q, &j->command_id);
+    put_uuid(q, &t->update_id);
 }
 
 static int64_t age_of(const struct pg_task *t)
@@ -241,7 +243,7 @@ static void load_tasks(struct query *q)
             *vec_push(&list) = sim->pg->task_list.v[i];
     if (list.n > 0)
         qsort(list.v, list.n, sizeof(*list.v), by_age);
-    put_columns(q, 41);
+    put_columns(q, 43);
     for (size_t i = 0; i < list.n; i++) {
         put_identity(q, list.v[i]);
         put_state(q, list.v[i]);
@@ -266,7 +268,7 @@ static void load_messages(struct query *q)
 
 static void load_imports(struct query *q)
 {
-    put_columns(q, 9);
+    put_columns(q, 10);
     for (size_t i = 0; i < sim->pg->job_list.n; i++) {
         const struct pg_job *j = sim->pg->job_list.v[i];
         if (j->kind != JOB_IMPORT || job_state_is_over(j->state))
@@ -280,6 +282,7 @@ static void load_imports(struct query *q)
         put_text(q, job_state_name(j->state));
         put_int(q, j->token);
         put_int(q, j->attempt);
+        put_uuid(q, &j->command_id);
     }
 }
 

@@ -84,8 +84,10 @@ static struct pg_task *task_at(struct query *q, size_t param)
 static void update_options(struct query *q)
 {
     struct pg_task *t = task_at(q, 1);
-    query_skip(q, 20);
+    query_skip(q, 21);
     t->revision++;
+    if (!query_is_null(q, 21))
+        t->update_id = query_uuid(q, 21);
     if (!query_is_null(q, 3))
         t->priority = (int32_t)query_int(q, 3);
     if (query_int(q, 4) != 0)
@@ -120,6 +122,8 @@ static void update_prompt(struct query *q)
     struct pg_task *t = task_at(q, 1);
     replace(&t->prompt, query_text(q, 2));
     t->revision++;
+    if (!query_is_null(q, 3))
+        t->update_id = query_uuid(q, 3);
 }
 
 static void delete_tasks(struct query *q)
@@ -197,13 +201,16 @@ static void update_job(struct query *q, size_t i, struct pg_job *j)
     j->cancel_requested = array_int(q, 8, i) != 0;
     j->completed_us = job_state_is_over(j->state) ? pg_clock_us() : 0;
     was.error = NULL;
+    struct uuid command_id = array_uuid(q, 10, i);
+    if (!uuid_is_nil(&command_id))
+        j->command_id = command_id;
     replace(&j->error, array_text(q, 9, i));
     check_job(&was, j);
 }
 
 static void update_jobs(struct query *q)
 {
-    query_skip(q, 9);
+    query_skip(q, 10);
     for (size_t i = 0; i < query_rows(q, 1); i++) {
         struct uuid id = array_uuid(q, 1, i);
         struct pg_job *j = map_get(&sim->pg->jobs, &id);
@@ -212,6 +219,56 @@ static void update_jobs(struct query *q)
             continue;
         update_job(q, i, j);
         q->result->affected++;
+    }
+}
+
+/* ---- dead jobs ---- */
+
+static void revive_import(struct query *q, size_t i, struct pg_job *j)
+{
+    struct pg_job was = *j;
+    struct uuid command_id = array_uuid(q, 3, i);
+    j->state = JOB_PENDING;
+    j->attempt = 0;
+    j->worker_id = (struct uuid){0};
+    j->cancel_requested = false;
+    j->completed_us = 0;
+    if (!uuid_is_nil(&command_id))
+        j->command_id = command_id;
+    replace(&j->error, "");
+    was.error = NULL;
+    check_job(&was, j);
+    put_uuid(q, &j->id);
+    put_uuid(q, &j->version_id);
+    put_uuid(q, &j->organization_id);
+    put_uuid(q, &j->version_id);
+    put_text(q, j->provisioner);
+    put_int(q, j->token);
+    put_uuid(q, &j->command_id);
+}
+
+static void retry_imports(struct query *q)
+{
+    put_columns(q, 7);
+    query_skip(q, 6);
+    for (size_t i = 0; i < query_rows(q, 1); i++) {
+        struct uuid id = array_uuid(q, 1, i);
+        struct pg_job *j = map_get(&sim->pg->jobs, &id);
+        if (j != NULL && j->kind == JOB_IMPORT && j->state == JOB_FAILED)
+            revive_import(q, i, j);
+    }
+}
+
+static void read_commands(struct query *q)
+{
+    put_columns(q, 2);
+    for (size_t i = 0; i < query_rows(q, 1); i++) {
+        struct uuid id = array_uuid(q, 1, i), command_id = array_uuid(q, 2, i);
+        const struct pg_job *j = map_get(&sim->pg->jobs, &id);
+        if (j == NULL || !uuid_eq(&j->command_id, &command_id))
+            continue;
+        put_uuid(q, &id);
+        put_uuid(q, &command_id);
     }
 }
 
@@ -487,6 +544,10 @@ static const statement_fn statements[SQL_COUNT] = {
     [SQL_STORE_READ_PROMPTS] = read_prompts,
     [SQL_STORE_READ_PARAMETERS] = read_parameters,
     [SQL_STORE_UPSERT_WORKERS] = upsert_workers,
+    [SQL_STORE_BURY_JOBS] = skip_all,
+    [SQL_STORE_REVIVE_JOBS] = skip_all,
+    [SQL_STORE_RETRY_IMPORTS] = retry_imports,
+    [SQL_STORE_READ_COMMANDS] = read_commands,
     [SQL_STORE_READ_LEASES] = read_leases,
     [SQL_STORE_INSERT_BUILD_RESOURCES] = skip_all,
     [SQL_STORE_UPSERT_APPS] = skip_all,

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_batch_test.c - what comes together in one batch, while the one before it commits.
+ */
+#include "tests/unit/scheduler/core_stage.h"
+
+static const struct row_job *row_of(const struct stage *s, const struct uuid *job_id)
+{
+    for (size_t i = 0; i < s->e.jobs.n; i++)
+        if (uuid_eq(&s->e.jobs.v[i].id, job_id))
+            return &s->e.jobs.v[i];
+    fail_msg("the job has no row");
+    return NULL;
+}
+
+/* The task's object holds the newest build alone: the end of the one before must not get lost. */
+static void a_result_and_the_next_command_are_both_written(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct uuid task = id_of(1), who = id_of(800), build = id_of(2), worker = id_of(1);
+    stage_open(&s, default_conf());
+    create(&s, 1);
+    poll(&s, 1, 1);
+    take(&s);
+    struct job_spec start = given(&s, 0);
+    struct job_result done = {
+        .job = {start.job_id, start.token},
+          .outcome = OUTCOME_SUCCEEDED, .host = "h"
+    };
+    core_job_result(s.c, &worker, &done);
+    core_task_command(s.c, TASK_PAUSE, &task, &who, &build, "", ticket(77));
+    take(&s);
+    assert_int_equal(last_refusal(&s), REFUSAL_NONE);
+    assert_int_equal(row_of(&s, &start.job_id)->state, JOB_SUCCEEDED);
+    assert_int_equal(s.e.jobs.n, 1);
+    assert_int_equal(s.e.builds_new.n, 1);
+    stage_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_result_and_the_next_command_are_both_written)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
