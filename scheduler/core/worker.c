@@ -104,7 +104,8 @@ static void introduce(struct core *c, struct worker *w, const struct worker_poll
     write_row(c, w, "up");
 }
 
-static void take_sessions(struct core *c, struct worker *w, const struct worker_poll *p)
+/* `anew`: one that fell silent may know this leader, which has forgotten its sessions. */
+static void take_sessions(struct core *c, struct worker *w, const struct worker_poll *p, bool anew)
 {
     for (size_t i = 0; i < p->n_closed; i++) {
         struct agent *a = map_get(&c->agents, &p->closed[i]);
@@ -118,7 +119,7 @@ static void take_sessions(struct core *c, struct worker *w, const struct worker_
         else
             agent_set_session(c, a, w);
     }
-    if (!p->knows_us && !p->sessions_complete)
+    if ((anew || !p->knows_us) && !p->sessions_complete)
         w->outbox.resync = true;
 }
 
@@ -152,6 +153,7 @@ void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket)
         w = worker_new(c, &p->worker_id);
     w->seen_at_ms = c->now_ms;
     w->is_asked = false;
+    bool anew = !w->known;
     drop_held(c, w);
     if (!w->known)
         introduce(c, w, p);
@@ -159,7 +161,7 @@ void core_worker_poll(struct core *c, const struct worker_poll *p, void *ticket)
         w->draining = p->draining;
         write_row(c, w, w->draining ? "draining" : "up");
     }
-    take_sessions(c, w, p);
+    take_sessions(c, w, p, anew);
     compare_jobs(c, w, p);
     w->free_slots = p->free_slots;
     w->ticket = ticket;

@@ -240,6 +240,7 @@ static void take_message(struct agent *a, const Stint__V1__AgentMessage *m)
     struct uuid id;
     if (!wire_get_uuid(&m->send_id, &id))
         return;
+    sim_trace("%s %.8s", m->withdraw ? "shall not take" : "gets", uuid_format(&id).s);
     if (m->withdraw)
         inbox_withdraw(a->inbox, &id);
     else
@@ -342,8 +343,10 @@ static void hand_over_prompt(struct agent *a)
     bool had = false;
     for (size_t i = 0; i < a->place->prompted.n; i++)
         had = had || uuid_eq(&a->place->prompted.v[i], &a->place->build_id);
-    if (had && !sim_is_variant(VARIANT_PROMPT_AGAIN))
+    if (had && !sim_is_variant(VARIANT_PROMPT_AGAIN)) {
+        say(a, "idle", NULL); /* it is a new process: whatever it was at is over */
         return;
+    }
     check_prompt(a->place, had);
     *vec_push(&a->place->prompted) = a->place->build_id;
     work(a, sim_between(2000, 30000));
@@ -385,6 +388,7 @@ static void on_answer(void *arg, const struct uuid *send_id, enum refusal code, 
 {
     struct agent *a = arg;
     (void)detail;
+    sim_trace("says of %.8s: %s", uuid_format(send_id).s, refusal_row(code)->name);
     *vec_push(&a->answers) = (struct answer){*send_id, code};
 }
 

@@ -279,8 +279,29 @@ static bool not_yet(const char *what, const struct uuid *id)
     return false;
 }
 
+/* For who reads a trace: what every task is at. */
+static void trace_tasks(void)
+{
+    for (size_t i = 0; i < sim->pg->task_list.n; i++) {
+        const struct pg_task *t = sim->pg->task_list.v[i];
+        const struct pg_job *j = t->build->job;
+        const struct record *r = t->agent != NULL ? provider_record(&t->agent->id) : NULL;
+        if (!t->workspace_deleted)
+            sim_trace("%s: %s %s attempt %d%s%s on %s, app %s, agent %s", t->name,
+                job_kind_name(j->kind), job_state_name(j->state), j->attempt,
+                j->holds_compute ? " holds" : "", t->deleted ? " deleted" : "",
+                t->host != NULL ? t->host : "no host",
+                t->agent != NULL && t->agent->state != NULL ? t->agent->state : "-",
+                r == NULL   ? "-"
+                : r->dead   ? "dead"
+                : r->closed ? "closed"
+                            : "lives");
+    }
+}
+
 const char *check_unsettled(void)
 {
+    trace_tasks();
     return sim->checks->unsettled;
 }
 

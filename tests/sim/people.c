@@ -374,7 +374,7 @@ static void begin(struct person *p, enum wish wish)
         p->id = task_of(p)->build->id;
     if (wish == WITHDRAW)
         p->id = p->messages.v[sim_between(0, (int64_t)p->messages.n - 1)].id;
-    sim_trace("person %u wants %s", p->number, wishes[wish].name);
+    sim_trace("person %u wants %s %.8s", p->number, wishes[wish].name, uuid_format(&p->id).s);
     ask(p);
 }
 

@@ -397,6 +397,7 @@ static void insert_messages(struct query *q)
         map_put(&sim->pg->messages, &id, m);
         *vec_push(&sim->pg->message_list) = m;
         put_uuid(q, &id);
+        sim_trace("message %.8s waits", uuid_format(&id).s);
     }
     query_skip(q, 5);
 }
@@ -413,8 +414,10 @@ static void finish_messages(struct query *q)
     query_skip(q, 4);
     for (size_t i = 0; i < query_rows(q, 1); i++) {
         struct pg_message *m = message_at(q, i);
-        if (m != NULL && strcmp(m->state, "queued") == 0)
-            m->state = pg_word(array_text(q, 3, i));
+        if (m == NULL || strcmp(m->state, "queued") != 0)
+            continue;
+        m->state = pg_word(array_text(q, 3, i));
+        sim_trace("message %.8s is %s", uuid_format(&m->id).s, m->state);
     }
 }
 

@@ -186,6 +186,30 @@ static void one_that_left_nothing_does_not_speak_for_one_before_it(void **state)
     stage_close(&s);
 }
 
+/* It knows this leader, and says nothing of the agents that it has; the leader has forgotten them.
+ */
+static void one_that_comes_back_is_asked_for_its_sessions(void **state)
+{
+    (void)state;
+    struct stage s;
+    abandoned_start(&s);
+    pass(&s, LEASE_MS + 1000);
+    assert_int_equal(core_counts(s.c).leases_lost, 1);
+    struct worker_poll p = {.worker_id = id_of(1),
+        .name = "w",
+        .host = "h",
+        .version = "1",
+        .provisioners = "local",
+        .knows_us = true};
+    core_worker_poll(s.c, &p, ticket(10001));
+    take(&s);
+    bool asked = false;
+    for (size_t i = 0; i < s.e.dispatches.n; i++)
+        asked = asked || s.e.dispatches.v[i].work.resync;
+    assert_true(asked);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +219,7 @@ int main(void)
         cmocka_unit_test(the_worker_is_told_what_its_row_says),
         cmocka_unit_test(a_new_leader_counts_on),
         cmocka_unit_test(a_leader_that_slept_listens_first),
+        cmocka_unit_test(one_that_comes_back_is_asked_for_its_sessions),
         cmocka_unit_test(one_that_left_nothing_does_not_speak_for_one_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

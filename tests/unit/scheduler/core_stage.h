@@ -156,6 +156,7 @@ static inline void poll_as(
         .slots = 64,
         .free_slots = free_slots,
         .knows_us = true,
+        .sessions_complete = true,
         .running = running,
         .n_running = n};
     core_worker_poll(s->c, &p, ticket(10000 + worker));
