@@ -6,9 +6,11 @@
 #include "core/base/conf.h"
 
 struct worker_conf {
-    char *admin_address, *agent_listen, *agent_path, *agent_url, *data_dir, *host, *log_format,
-        *log_level, *mounts, *name, *provisioners, *redis_url, *scheduler_url, *secrets_dir;
-    int64_t drain_timeout_ms, slots;
+    char *access_url, *admin_address, *agent_listen, *agent_path, *agent_url, *data_dir, *host,
+        *log_format, *log_level, *mounts, *name, *provisioners, *redis_url, *scheduler_url,
+        *secrets_dir, *terraform_binds, *terraform_env, *terraform_mirror, *terraform_path;
+    int64_t drain_timeout_ms, slots, terraform_memory_mb, terraform_sandbox,
+        terraform_time_limit_ms;
 };
 
 extern const struct conf_spec worker_conf_spec;

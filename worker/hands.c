@@ -147,13 +147,14 @@ void hands_template_ready(void *arg, const struct uuid *job_id, uint64_t token, 
     struct job *j = slots_find(h->slots, job_id, token);
     if (j == NULL || j->state != JOB_WAITING)
         return;
-    if (code != ERR_OK) {
+    bool can_do_without = j->spec.kind == JOB_STOP || j->spec.kind == JOB_DELETE;
+    if (code != ERR_OK && !(can_do_without && !err_is_retryable(code))) {
         finish_unbegun(h, j, job_outcome_of(code), code, ctx->text);
         return;
     }
     if (j->spec.template_dir[0] != '\0')
         free(j->spec.template_dir);
-    j->spec.template_dir = mem_strdup(dir);
+    j->spec.template_dir = mem_strdup(code == ERR_OK ? dir : "");
     begin(h, j);
 }
 
@@ -180,13 +181,15 @@ static struct job *read_job(struct hands *h, const Stint__V1__JobSpec *w)
     if (p != NULL && !p->immediate) {
         j->io.line = progress_line;
         j->io.arg = h->progress;
+        j->io.states = h->states;
     }
     return j;
 }
 
 static void set_out(struct hands *h, struct job *j)
 {
-    bool needs_template = j->spec.kind == JOB_START || j->spec.kind == JOB_IMPORT;
+    bool needs_template = j->spec.kind == JOB_START || j->spec.kind == JOB_IMPORT ||
+                          (j->provisioner != NULL && j->provisioner->template_for_all);
     if (j->provisioner == NULL)
         finish_unbegun(
             h, j, OUTCOME_FAILED, ERR_CONFIG, "this worker does not offer the job's provisioner");

@@ -22,6 +22,7 @@ struct hands {
     struct slots *slots;
     struct progress *progress;
     struct templates *templates;
+    const struct job_states *states;
     struct provisioner provisioner[PROVISIONERS_MAX];
     size_t n_provisioners;
     bool draining;

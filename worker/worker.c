@@ -14,8 +14,10 @@
 #include "worker/metric.h"
 #include "worker/poll.h"
 #include "worker/provisioner/local.h"
+#include "worker/provisioner/terraform/terraform.h"
 #include "worker/results.h"
 #include "worker/sessions.h"
+#include "worker/states.h"
 
 #define MARK_BYTES 24
 /* After the jobs: for their results and lines to leave. */
@@ -30,6 +32,8 @@ struct worker {
     struct kv *redis_watch; /* subscribed to stint:watermark */
     struct admin *admin;
     struct local *local;
+    struct terraform *terraform;
+    struct states *states;
     struct slots slots;
     struct hands hands;
     struct progress *progress;
@@ -154,6 +158,26 @@ static enum err add_local(struct worker *w, struct errctx *ctx)
     return ERR_OK;
 }
 
+static enum err add_terraform(struct worker *w, struct errctx *ctx)
+{
+    const struct worker_conf *c = w->conf;
+    const struct terraform_conf conf = {.data_dir = c->data_dir,
+        .path = c->terraform_path,
+        .mirror = c->terraform_mirror,
+        .access_url = c->access_url,
+        .binds = c->terraform_binds,
+        .pass = c->terraform_env,
+        .sandbox = c->terraform_sandbox != 0,
+        .time_limit_ms = c->terraform_time_limit_ms,
+        .memory_mb = c->terraform_memory_mb};
+    enum err e = terraform_new(&conf, &w->terraform, ctx);
+    if (e != ERR_OK)
+        return e;
+    log_info("terraform provisioner: %s", terraform_text(w->terraform));
+    w->hands.provisioner[w->hands.n_provisioners++] = terraform_provisioner(w->terraform);
+    return ERR_OK;
+}
+
 static enum err add_null(struct worker *w, struct errctx *ctx)
 {
     (void)ctx;
@@ -167,8 +191,9 @@ static enum err add_provisioner(struct worker *w, const char *name, size_t n, st
         const char *name;
         enum err (*add)(struct worker *w, struct errctx *ctx);
     } rows[] = {
-        {"local", add_local},
-        {"null",  add_null }
+        {"local",     add_local    },
+        {"null",      add_null     },
+        {"terraform", add_terraform}
     };
     for (size_t i = 0; i < w->hands.n_provisioners; i++) {
         if (strlen(w->hands.provisioner[i].name) == n &&
@@ -179,8 +204,8 @@ static enum err add_provisioner(struct worker *w, const char *name, size_t n, st
         if (strlen(rows[i].name) == n && strncmp(rows[i].name, name, n) == 0)
             return rows[i].add(w, ctx);
     }
-    return err_set(ctx, ERR_CONFIG, "provisioners: there is no \"%.*s\"; there are local and null",
-        (int)n, name);
+    return err_set(ctx, ERR_CONFIG,
+        "provisioners: there is no \"%.*s\"; there are local, terraform and null", (int)n, name);
 }
 
 static enum err add_provisioners(struct worker *w, struct errctx *ctx)
@@ -242,6 +267,8 @@ static enum err start(struct worker *w, struct errctx *ctx)
     w->progress = w->hands.progress = progress_new(w->loop, w->redis, &w->slots);
     w->templates = w->hands.templates =
         templates_new(w->loop, w->scheduler, w->conf->data_dir, hands_template_ready, &w->hands);
+    w->states = states_new(w->loop, w->scheduler, &w->id);
+    w->hands.states = states_of_jobs(w->states);
     w->results = results_new(w->loop, w->scheduler, &w->slots, &w->id, w->conf->host);
     const struct poll_identity identity = {w->id, w->conf->name, w->conf->host, w->agent_url};
     w->poll =
@@ -270,6 +297,8 @@ static void stop(struct worker *w)
     admin_free(w->admin);
     loop_free(w->loop);
     slots_done(&w->slots);
+    states_free(w->states);
+    terraform_free(w->terraform);
     local_free(w->local);
     free(w->agent_url);
 }

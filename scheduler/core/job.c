@@ -53,10 +53,9 @@ void job_set_holds(struct core *c, struct job *j, bool holds)
 
 /* ---- leasing ---- */
 
-/* Its workspaces live on no worker's host, and its templates are told more. */
-static bool is_terraform(const struct job *j)
+bool provisioner_is_terraform(const char *provisioner)
 {
-    return strcmp(j->pool->provisioner, "terraform") == 0;
+    return strcmp(provisioner, "terraform") == 0;
 }
 
 struct job_spec job_spec_of(const struct job *j)
@@ -64,7 +63,7 @@ struct job_spec job_spec_of(const struct job *j)
     struct job_spec s = {
         .job_id = j->id, .token = j->token, .kind = j->kind, .attempt = j->attempt};
     s.provisioner = j->pool->provisioner;
-    s.wants_facts = is_terraform(j);
+    s.wants_facts = provisioner_is_terraform(j->pool->provisioner);
     if (j->task == NULL) {
         const struct import *i = container_of(j, struct import, job);
         s.version_id = i->version_id;
@@ -104,7 +103,9 @@ void job_lease(struct core *c, struct job *j, struct worker *w)
     if (j->kind == JOB_START) {
         j->in_doubt = j->holds_compute;
         job_set_holds(c, j, true);
-        if (j->task->host == NULL && !is_terraform(j)) { /* from now on its files live there */
+        if (j->task->host == NULL &&
+            !provisioner_is_terraform(
+                j->pool->provisioner)) { /* from now on its files live there */
             j->task->host = w->host;
             j->pool = queue_pool(c, j->pool->provisioner, w->host);
             task_mark_workspace(c, j->task);

@@ -275,6 +275,8 @@ void queue_done(struct core *c);
 
 /* The only writer of job->state.  Asserts that the transition is legal. */
 void job_move(struct core *c, struct job *j, enum job_event event);
+/* Its workspaces live on no worker's host, and its templates are told more. */
+bool provisioner_is_terraform(const char *provisioner);
 /* Rule 5: the one place where the cap's count changes. */
 void job_set_holds(struct core *c, struct job *j, bool holds);
 void job_lease(struct core *c, struct job *j, struct worker *w);

@@ -77,7 +77,8 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
 {
     struct job *j = &t->job;
     bool holds = j->holds_compute;
-    bool nothing_there = kind != JOB_START && t->host == NULL;
+    bool nothing_there =
+        kind != JOB_START && t->host == NULL && !provisioner_is_terraform(t->provisioner);
     assert(t->build_number == 0 || job_state_is_over(j->state));
     job_write_now(c, j); /* what became of the one before may have come in this very batch */
     free(j->error);

@@ -191,6 +191,8 @@ typedef enum err (*provisioner_fn)(void *self, const struct job_spec *spec, stru
 struct provisioner {
     const char *name;
     bool immediate; /* needs no thread, no template directory, no strings of the spec */
+    /* Stops and deletes are given the template too; an empty template_dir when it cannot be had. */
+    bool template_for_all;
     provisioner_fn action[JOB_KIND_COUNT];
     void *self;
 };

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/provisioner/terraform/json.h"
+
+#include <string.h>
+
+#include "core/base/mem.h"
+
+const char *tf_text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+char *tf_copy(const json_t *o, const char *key)
+{
+    return mem_strdup(tf_text(o, key));
+}
+
+bool tf_true(const json_t *o, const char *key)
+{
+    return json_is_true(json_object_get(o, key));
+}
+
+const json_t *tf_block(const json_t *o, const char *key)
+{
+    return json_array_get(json_object_get(o, key), 0);
+}
+
+void tf_take(json_t *to, const json_t *from, const char *const *keys)
+{
+    for (; *keys != NULL; keys++) {
+        json_t *v = json_object_get(from, *keys);
+        if (v != NULL && !json_is_null(v))
+            json_object_set(to, *keys, v);
+    }
+}
+
+char *tf_plain_address(const char *address)
+{
+    char *out = mem_strdup(address), *to = out;
+    bool inside = false, quoted = false;
+    for (const char *p = address; *p != '\0'; p++) {
+        if (inside && *p == '"' && p[-1] != '\\')
+            quoted = !quoted;
+        else if (!inside && *p == '[')
+            inside = true;
+        else if (inside && !quoted && *p == ']')
+            inside = false;
+        else if (!inside)
+            *to++ = *p;
+    }
+    *to = '\0';
+    return out;
+}
