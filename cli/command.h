@@ -108,6 +108,7 @@ extern const struct command task_messages_command, task_unsend_command;
 extern const struct command task_pause_command, task_resume_command, task_delete_command;
 extern const struct command queue_command;
 extern const struct command scheduler_status_command, scheduler_step_down_command;
+extern const struct command job_list_command, job_show_command, job_retry_command;
 extern const struct command template_push_command, template_list_command, template_edit_command;
 extern const struct command user_list_command, user_create_command, user_suspend_command;
 extern const struct command user_activate_command, user_delete_command, user_roles_command;

@@ -33,6 +33,26 @@ static const struct command task_group = {
     .children = task_commands,
 };
 
+static const struct command *const job_commands[] = {
+    &job_list_command,
+    &job_show_command,
+    &job_retry_command,
+    NULL,
+};
+
+static const struct example job_examples[] = {
+    EXAMPLE("What needs a person", "stint job list --dead"),
+    {0},
+};
+
+static const struct command job_group = {
+    .name = "job",
+    .alias = "jobs",
+    .summary = "Builds and imports under way, and those that have died.",
+    .examples = job_examples,
+    .children = job_commands,
+};
+
 static const struct command *const template_commands[] = {
     &template_push_command,
     &template_list_command,
@@ -121,6 +141,7 @@ static const struct command scheduler_group = {
 static const struct command *const commands[] = {
     &task_group,
     &queue_command,
+    &job_group,
     &template_group,
     &user_group,
     &token_group,

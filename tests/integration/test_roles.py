@@ -64,7 +64,7 @@ ARCHIVES = r"^GET .*/files/\{file\}$"
 # A state of Terraform's may have secrets in it: for who may write templates.
 STATES = r"/workspacebuilds/\{build\}/state$"
 # Of tasks and of people; keys are nobody's but the owner's to see.
-AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|queue|users|provisionerjobs)/"
+AUDITED = r"/(tasks|workspaces|workspacebuilds|workspaceagents|queue|users|provisionerjobs|jobs)/"
 STREAMS = r"/(events|watch)$"
 UNAUDITED = r"/users/\{user\}/keys"
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import urllib.request
 
 from .wait import wait_until
 
@@ -149,6 +150,13 @@ class Process:
 
         return wait_until(look, f"/{pattern}/ in the log of {self.name}", deadline,
                           say=lambda: self.log()[-3000:])
+
+    def metric(self, name):
+        """A number of its /metrics."""
+        url = re.search(r'\badmin="?(http://[^\s"]+)', self.log()).group(1)
+        with urllib.request.urlopen(url.rstrip("/") + "/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+        return float(re.search(rf"^{name} (\S+)$", text, re.M).group(1))
 
     def sanitizer_reports(self):
         text = self.log(whole=True)
