@@ -37,7 +37,6 @@ struct gateway_conf {
     int64_t oidc_allow_signups;
     char *oidc_client_id;
     char *oidc_client_secret;
-    char *oidc_client_secret_file;
     char *oidc_email_domain;
     char *oidc_issuer_url;
     char *oidc_scopes;

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/base/conf.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/loop/reload.h"
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
 #include "gateway/binaries.h"
@@ -122,19 +122,10 @@ static void on_change(void *arg, struct feed_id id, const struct uuid *ids, size
 
 /* ---- boot ---- */
 
-static enum err set_logging(const struct gateway_conf *conf, struct errctx *ctx)
+static enum err set_logging(void *arg, struct errctx *ctx)
 {
-    enum log_level level;
-    if (!log_level_parse(conf->log_level, &level))
-        return err_set(ctx, ERR_CONFIG, "--log-level \"%s\" is none of debug, info, warn, error",
-            conf->log_level);
-    bool json = strcasecmp(conf->log_format, "json") == 0;
-    if (!json && strcasecmp(conf->log_format, "logfmt") != 0)
-        return err_set(
-            ctx, ERR_CONFIG, "--log-format \"%s\" is neither logfmt nor json", conf->log_format);
-    log_set_level(level);
-    log_set_json(json);
-    return ERR_OK;
+    const struct gateway_conf *conf = arg;
+    return log_configure(conf->log_level, conf->log_format, ctx);
 }
 
 static void set_access_url(struct gateway *gw)
@@ -245,7 +236,7 @@ static void close_all(struct gateway *gw)
     timer_free(gw->stream_timer);
 }
 
-static enum err serve(struct gateway *gw, struct errctx *ctx)
+static enum err serve(struct gateway *gw, struct reload *reload, struct errctx *ctx)
 {
     gw->loop = loop_new();
     enum err e = open_all(gw, ctx);
@@ -254,6 +245,7 @@ static enum err serve(struct gateway *gw, struct errctx *ctx)
     struct ending end = {.gw = gw};
     end.timer = timer_new(gw->loop, on_end_timer, &end);
     loop_on_terminate(gw->loop, on_terminate, &end);
+    reload_on_hangup(gw->loop, reload);
     loop_run(gw->loop);
     timer_free(end.timer);
     loop_finish_work(gw->loop); /* its callbacks use what is closed now */
@@ -286,8 +278,9 @@ int main(int argc, char **argv)
     if (e == ERR_OK && sodium_init() < 0)
         e = err_set(&ctx, ERR_UNAVAILABLE, "libsodium cannot be initialised");
     init_metrics(&gw.metrics);
+    struct reload reload = {&spec, argc, argv, &gw.conf, set_logging, &gw.conf};
     if (e == ERR_OK)
-        e = serve(&gw, &ctx);
+        e = serve(&gw, &reload, &ctx);
     if (e != ERR_OK)
         log_error("cannot start error=%s", LOG_Q(ctx.text));
     conf_done(&spec, &gw.conf);

@@ -8,7 +8,6 @@
  */
 #include "gateway/oidc.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #define KNOWN_MS     (60 * 60 * 1000)
 #define KEYS_MIN_MS  10000 /* between two looks for new keys */
 #define DISCOVERY    "/.well-known/openid-configuration"
-#define SECRET_MAX   1024
 #define AWAY         "The OpenID Connect provider cannot be used."
 #define NOT_VERIFIED "Failed to verify OIDC token."
 
@@ -58,28 +56,6 @@ static bool is_safe(const char *url)
     return url != NULL && (strncmp(url, "https://", 8) == 0 || is_loopback(url));
 }
 
-static enum err read_secret(struct oidc *o, const struct gateway_conf *conf, struct errctx *ctx)
-{
-    char text[SECRET_MAX + 1] = "";
-    if (conf->oidc_client_secret_file == NULL) {
-        if (conf->oidc_client_secret != NULL && conf->oidc_client_secret[0] != '\0')
-            o->secret = mem_strdup(conf->oidc_client_secret);
-        return ERR_OK;
-    }
-    FILE *f = fopen(conf->oidc_client_secret_file, "re");
-    size_t n = f != NULL ? fread(text, 1, SECRET_MAX, f) : 0;
-    int why = errno;
-    if (f != NULL)
-        fclose(f);
-    text[strcspn(text, "\r\n")] = '\0';
-    if (n == 0 || text[0] == '\0')
-        return err_set(ctx, ERR_CONFIG, "--oidc-client-secret-file \"%s\" cannot be read: %s",
-            conf->oidc_client_secret_file, f != NULL ? "it is empty" : strerror(why));
-    o->secret = mem_strdup(text);
-    sodium_memzero(text, sizeof(text));
-    return ERR_OK;
-}
-
 enum err oidc_new(struct gateway *gw, struct oidc **ret_oidc, struct errctx *ctx)
 {
     const struct gateway_conf *conf = &gw->conf;
@@ -94,11 +70,8 @@ enum err oidc_new(struct gateway *gw, struct oidc **ret_oidc, struct errctx *ctx
         return err_set(ctx, ERR_CONFIG, "--oidc-issuer-url needs --oidc-client-id");
     struct oidc *o = mem_alloc(sizeof(*o));
     o->gw = gw;
-    enum err e = read_secret(o, conf, ctx);
-    if (e != ERR_OK) {
-        oidc_free(o);
-        return e;
-    }
+    if (conf->oidc_client_secret != NULL && conf->oidc_client_secret[0] != '\0')
+        o->secret = mem_strdup(conf->oidc_client_secret);
     *ret_oidc = o;
     return ERR_OK;
 }

@@ -537,6 +537,14 @@ static void on_turn(void *arg)
         step_aside(l);
 }
 
+void leader_conf_changed(struct leader *l)
+{
+    if (l->core == NULL)
+        return;
+    struct core_conf conf = loader_core_conf(l->conf);
+    core_set_conf(l->core, &conf);
+}
+
 void leader_agents_said(struct leader *l, const struct agent_said *events, size_t n)
 {
     if (l->state != LEADING)

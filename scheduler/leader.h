@@ -32,6 +32,9 @@ void leader_free(struct leader *l);
  * another one leads or nobody is there to (at once when this one does not lead). */
 void leader_end(struct leader *l, void (*on_left)(void *arg), void *arg);
 
+/* Settings have changed that the core keeps a copy of. */
+void leader_conf_changed(struct leader *l);
+
 /* What ingest has committed; `events` is borrowed. */
 void leader_agents_said(struct leader *l, const struct agent_said *events, size_t n);
 

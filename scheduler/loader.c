@@ -9,7 +9,7 @@
 #include "core/base/clock.h"
 #include "core/base/rng.h"
 
-static struct core_conf core_conf_of(const struct scheduler_conf *c)
+struct core_conf loader_core_conf(const struct scheduler_conf *c)
 {
     return (struct core_conf){.cap = c->cap,
         .queue_max = c->queue_max,
@@ -138,7 +138,7 @@ void loader_ask(struct db_batch *b, uint64_t epoch)
 
 struct core *loader_read(const struct scheduler_conf *conf, const struct db_result *const *results)
 {
-    struct core_conf core_conf = core_conf_of(conf);
+    struct core_conf core_conf = loader_core_conf(conf);
     struct core *c = core_new(&core_conf);
     core_set_now(c, clock_mono_ms());
     load_workers(c, results[3]);

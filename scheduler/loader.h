@@ -11,6 +11,7 @@
 
 /* The statements whose results loader_read() takes; the first asserts the epoch. */
 void loader_ask(struct db_batch *b, uint64_t epoch);
+struct core_conf loader_core_conf(const struct scheduler_conf *conf);
 /* The caller frees it. */
 struct core *loader_read(const struct scheduler_conf *conf, const struct db_result *const *results);
 

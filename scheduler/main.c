@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bus/admin.h"
+#include "core/loop/reload.h"
 #include "scheduler/conf.h"
 #include "scheduler/leader.h"
 #include "scheduler/metric.h"
@@ -94,10 +95,19 @@ static void stop(struct scheduler *s)
         loop_free(s->loop);
 }
 
-static enum err run(struct scheduler *s, struct errctx *ctx)
+static enum err on_reload(void *arg, struct errctx *ctx)
+{
+    struct scheduler *s = arg;
+    if (s->leader != NULL)
+        leader_conf_changed(s->leader);
+    return log_configure(s->conf.log_level, s->conf.log_format, ctx);
+}
+
+static enum err run(struct scheduler *s, struct reload *reload, struct errctx *ctx)
 {
     s->loop = loop_new();
     loop_on_terminate(s->loop, on_terminate, s);
+    reload_on_hangup(s->loop, reload);
     enum err code = migrate_check(s->conf.database_url, ctx);
     if (code == ERR_DB_DOWN) /* it may come up later; the election waits for it */
         log_warn("cannot reach Postgres, waiting for it error=%s", LOG_Q(ctx->text));
@@ -136,19 +146,14 @@ static enum err check_listen(const struct scheduler_conf *c, struct errctx *ctx)
 
 static enum err check_conf(const struct scheduler_conf *c, bool needs_redis, struct errctx *ctx)
 {
-    enum log_level level;
     if (c->database_url == NULL)
         return err_set(ctx, ERR_CONFIG, "no database: set --database-url or STINT_DATABASE_URL");
     if (needs_redis && c->redis_url == NULL)
         return err_set(ctx, ERR_CONFIG, "no Redis: set --redis-url or STINT_REDIS_URL");
     if (strcmp(c->cap_policy, "queue") != 0 && strcmp(c->cap_policy, "reject") != 0)
         return err_set(ctx, ERR_CONFIG, "cap_policy is \"%s\": use queue or reject", c->cap_policy);
-    if (!log_level_parse(c->log_level, &level))
-        return err_set(
-            ctx, ERR_CONFIG, "log_level is \"%s\": use debug, info, warn or error", c->log_level);
-    log_set_level(level);
-    log_set_json(strcmp(c->log_format, "json") == 0);
-    return check_listen(c, ctx);
+    enum err e = log_configure(c->log_level, c->log_format, ctx);
+    return e != ERR_OK ? e : check_listen(c, ctx);
 }
 
 int main(int argc, char **argv)
@@ -159,6 +164,7 @@ int main(int argc, char **argv)
     enum conf_next next = CONF_GO;
     int n_args = 0;
     enum err code = conf_load(&scheduler_conf_spec, argc, argv, &s.conf, &n_args, &next, &ctx);
+    struct reload reload = {&scheduler_conf_spec, argc, argv, &s.conf, on_reload, &s};
     const char *command = code == ERR_OK && n_args > 0 ? argv[1] : "run";
     bool is_migrate = strcmp(command, "migrate") == 0;
     if (code == ERR_OK && next == CONF_GO) {
@@ -166,7 +172,7 @@ int main(int argc, char **argv)
         if (code == ERR_OK && is_migrate)
             code = migrate(s.conf.database_url, &ctx);
         else if (code == ERR_OK && strcmp(command, "run") == 0)
-            code = run(&s, &ctx);
+            code = run(&s, &reload, &ctx);
         else if (code == ERR_OK)
             code = err_set(&ctx, ERR_USAGE, "no command \"%s\": use run or migrate", command);
     }

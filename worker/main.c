@@ -8,17 +8,10 @@
 #include "worker/conf.h"
 #include "worker/worker.h"
 
-static enum err set_log(const struct worker_conf *c, struct errctx *ctx)
+static enum err set_log(void *arg, struct errctx *ctx)
 {
-    enum log_level level;
-    if (!log_level_parse(c->log_level, &level))
-        return err_set(
-            ctx, ERR_CONFIG, "log_level: \"%s\" is not debug, info, warn or error", c->log_level);
-    if (strcmp(c->log_format, "json") != 0 && strcmp(c->log_format, "logfmt") != 0)
-        return err_set(ctx, ERR_CONFIG, "log_format: \"%s\" is not logfmt or json", c->log_format);
-    log_set_level(level);
-    log_set_json(strcmp(c->log_format, "json") == 0);
-    return ERR_OK;
+    const struct worker_conf *c = arg;
+    return log_configure(c->log_level, c->log_format, ctx);
 }
 
 static enum err run(int argc, char **argv, struct worker_conf *conf, struct errctx *ctx)
@@ -33,7 +26,8 @@ static enum err run(int argc, char **argv, struct worker_conf *conf, struct errc
     e = set_log(conf, ctx);
     if (e == ERR_OK)
         e = worker_conf_complete(conf, ctx);
-    return e != ERR_OK ? e : worker_run(conf, ctx);
+    struct reload reload = {&worker_conf_spec, argc, argv, conf, set_log, conf};
+    return e != ERR_OK ? e : worker_run(conf, &reload, ctx);
 }
 
 int main(int argc, char **argv)

@@ -303,13 +303,14 @@ static void stop(struct worker *w)
     free(w->agent_url);
 }
 
-enum err worker_run(const struct worker_conf *conf, struct errctx *ctx)
+enum err worker_run(const struct worker_conf *conf, struct reload *reload, struct errctx *ctx)
 {
     struct worker w = {.conf = conf, .id = uuid_random()};
     for (int i = 0; i < JOB_STATE_COUNT; i++)
         list_init(&w.slots.list[i]);
     enum err e = start(&w, ctx);
     if (e == ERR_OK) {
+        reload_on_hangup(w.loop, reload);
         loop_run(w.loop);
         log_info("stopped jobs=%zu", slots_named(&w.slots));
     }

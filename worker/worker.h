@@ -15,9 +15,11 @@
 #define WORKER_WORKER_H
 
 #include "core/base/err.h"
+#include "core/loop/reload.h"
 #include "worker/conf.h"
 
 /* Run until SIGTERM has been answered.  A failure to start is returned with a sentence. */
-enum err must_check worker_run(const struct worker_conf *conf, struct errctx *ctx);
+enum err must_check worker_run(
+    const struct worker_conf *conf, struct reload *reload, struct errctx *ctx);
 
 #endif

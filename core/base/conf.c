@@ -17,13 +17,15 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/strbuf.h"
 
 enum origin { FROM_INITIAL, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 
 struct setting {
-    char *text; /* NULL: not set */
+    char *text;   /* NULL: not set */
+    bool is_file; /* the text is the name of a file with the value */
     enum origin origin;
     unsigned line; /* of the file */
 };
@@ -35,11 +37,23 @@ struct loader {
     bool help, version, print;
 };
 
-static struct setting *find(struct loader *l, const char *name, size_t n)
+#define FILE_SUFFIX     "_file"
+#define FILE_SUFFIX_LEN (sizeof(FILE_SUFFIX) - 1)
+
+/* *ret_is_file: named with "_file" behind it, as secrets may be. */
+static struct setting *find(struct loader *l, const char *name, size_t n, bool *ret_is_file)
 {
-    for (size_t i = 0; i < l->spec->n_keys; i++)
-        if (strlen(l->spec->keys[i].name) == n && memcmp(l->spec->keys[i].name, name, n) == 0)
+    *ret_is_file = false;
+    for (size_t i = 0; i < l->spec->n_keys; i++) {
+        const struct conf_key *key = &l->spec->keys[i];
+        size_t len = strlen(key->name);
+        if (n < len || memcmp(key->name, name, len) != 0)
+            continue;
+        *ret_is_file = (key->flags & CONF_SECRET) != 0 && n == len + FILE_SUFFIX_LEN &&
+                       memcmp(name + len, FILE_SUFFIX, FILE_SUFFIX_LEN) == 0;
+        if (n == len || *ret_is_file)
             return &l->settings[i];
+    }
     return NULL;
 }
 
@@ -48,10 +62,13 @@ static const struct conf_key *key_of(const struct loader *l, const struct settin
     return &l->spec->keys[s - l->settings];
 }
 
-static void set(struct setting *s, const char *text, enum origin origin)
+static void set(struct setting *s, const char *text, bool is_file, enum origin origin)
 {
+    if (s->origin == origin && s->is_file && !is_file)
+        return;
     free(s->text);
     s->text = text != NULL ? mem_strdup(text) : NULL;
+    s->is_file = is_file;
     s->origin = origin;
 }
 
@@ -69,7 +86,7 @@ static const char *renamed(char *buf, size_t size, const char *prefix, const cha
 /* ---- the command line ---- */
 
 /* The setting that --flag[=value] names; `text` is after the dashes. */
-static struct setting *find_flag(struct loader *l, const char *text)
+static struct setting *find_flag(struct loader *l, const char *text, bool *ret_is_file)
 {
     char name[96];
     size_t n = strcspn(text, "=");
@@ -80,7 +97,7 @@ static struct setting *find_flag(struct loader *l, const char *text)
             return NULL;
         name[i] = text[i] == '-' ? '_' : text[i];
     }
-    return find(l, name, n);
+    return find(l, name, n, ret_is_file);
 }
 
 static bool is_word(const char *flag, const char *name)
@@ -115,14 +132,15 @@ static enum err read_flag(struct loader *l, int argc, char **argv, int *i, struc
         if (l->file == NULL)
             return err_set(ctx, ERR_USAGE, "--config needs the name of a file");
     } else {
-        struct setting *s = arg[1] == '-' ? find_flag(l, arg + 2) : NULL;
+        bool is_file = false;
+        struct setting *s = arg[1] == '-' ? find_flag(l, arg + 2, &is_file) : NULL;
         if (s == NULL)
             return err_set(ctx, ERR_USAGE, "there is no flag %.*s; see %s --help",
                 (int)strcspn(arg, "="), arg, l->spec->program);
         const char *value = value_of(argc, argv, i, key_of(l, s)->type == CONF_BOOL);
         if (value == NULL)
             return err_set(ctx, ERR_USAGE, "%s needs a value", arg);
-        set(s, value, FROM_FLAG);
+        set(s, value, is_file, FROM_FLAG);
     }
     return ERR_OK;
 }
@@ -139,8 +157,11 @@ static enum err read_flags(
             enum err e = read_flag(l, argc, argv, &i, ctx);
             if (e != ERR_OK)
                 return e;
-        } else {
-            argv[++n_args] = argv[i];
+        } else { /* to the front; the flags keep their order, for conf_reload() */
+            char *arg = argv[i];
+            n_args++;
+            memmove(&argv[n_args + 1], &argv[n_args], (size_t)(i - n_args) * sizeof(*argv));
+            argv[n_args] = arg;
         }
     }
     *ret_n_args = n_args;
@@ -152,9 +173,13 @@ static enum err read_flags(
 static void read_environment(struct loader *l)
 {
     for (size_t i = 0; i < l->spec->n_keys; i++) {
-        const char *value = getenv(ENV_OF(&l->spec->keys[i]));
+        const struct conf_key *key = &l->spec->keys[i];
+        char name[96];
+        snprintf(name, sizeof(name), "%s_FILE", ENV_OF(key));
+        const char *file = (key->flags & CONF_SECRET) != 0 ? getenv(name) : NULL;
+        const char *value = file != NULL ? file : getenv(ENV_OF(key));
         if (value != NULL && l->settings[i].origin < FROM_ENVIRONMENT)
-            set(&l->settings[i], value, FROM_ENVIRONMENT);
+            set(&l->settings[i], value, file != NULL, FROM_ENVIRONMENT);
     }
     if (l->file == NULL)
         l->file = getenv("STINT_CONFIG");
@@ -196,11 +221,12 @@ static enum err read_line(struct loader *l, char *line, unsigned number, struct 
         return err_set(ctx, ERR_CONFIG, "%s:%u: expected key = value", l->file, number);
     *equals = '\0';
     const char *key = trimmed(line);
-    struct setting *s = find(l, key, strlen(key));
+    bool is_file;
+    struct setting *s = find(l, key, strlen(key), &is_file);
     if (s == NULL)
         return err_set(ctx, ERR_CONFIG, "%s:%u: there is no setting %s", l->file, number, key);
     if (s->origin <= FROM_FILE) {
-        set(s, value_in_line(equals + 1), FROM_FILE);
+        set(s, value_in_line(equals + 1), is_file, FROM_FILE);
         s->line = number;
     }
     return ERR_OK;
@@ -270,15 +296,15 @@ static const char *value_words(char *buf, size_t size, enum conf_type type, int6
 }
 #define VALUE_WORDS(type, v) value_words((char[40]){0}, 40, (type), (v))
 
-/* "lease (environment STINT_LEASE)" */
+/* "environment STINT_LEASE" */
 static const char *origin_of(
     const struct loader *l, const struct setting *s, char *buf, size_t size)
 {
     const struct conf_key *key = key_of(l, s);
     if (s->origin == FROM_FLAG)
-        snprintf(buf, size, "flag %s", FLAG_OF(key));
+        snprintf(buf, size, "flag %s%s", FLAG_OF(key), s->is_file ? "-file" : "");
     else if (s->origin == FROM_ENVIRONMENT)
-        snprintf(buf, size, "environment %s", ENV_OF(key));
+        snprintf(buf, size, "environment %s%s", ENV_OF(key), s->is_file ? "_FILE" : "");
     else if (s->origin == FROM_FILE)
         snprintf(buf, size, "%s:%u", l->file, s->line);
     else
@@ -286,6 +312,29 @@ static const char *origin_of(
     return buf;
 }
 #define ORIGIN_OF(l, s) origin_of((l), (s), (char[256]){0}, 256)
+
+/* The first line of the file that is named, in place of the name. */
+static enum err read_secret(struct loader *l, struct setting *s, struct errctx *ctx)
+{
+    const struct conf_key *key = key_of(l, s);
+    char *line = NULL;
+    size_t room = 0;
+    FILE *f = fopen(s->text, "re");
+    int why = errno;
+    ssize_t n = f != NULL ? getline(&line, &room, f) : -1;
+    if (f != NULL)
+        fclose(f);
+    while (n > 0 && isspace((unsigned char)line[n - 1]))
+        line[--n] = '\0';
+    if (n <= 0) {
+        free(line);
+        return err_set(ctx, ERR_CONFIG, "%s (%s): cannot read %s: %s", key->name, ORIGIN_OF(l, s),
+            s->text, f == NULL ? strerror(why) : "its first line is empty");
+    }
+    free(s->text);
+    s->text = line;
+    return ERR_OK;
+}
 
 static enum err apply(struct loader *l, struct setting *s, void *conf, struct errctx *ctx)
 {
@@ -326,8 +375,12 @@ static enum err check_required(struct loader *l, struct errctx *ctx)
 static enum err apply_all(struct loader *l, void *conf, struct errctx *ctx)
 {
     enum err e = check_required(l, ctx);
-    for (size_t i = 0; e == ERR_OK && i < l->spec->n_keys; i++)
-        e = apply(l, &l->settings[i], conf, ctx);
+    for (size_t i = 0; e == ERR_OK && i < l->spec->n_keys; i++) {
+        if (l->settings[i].is_file && l->settings[i].text != NULL)
+            e = read_secret(l, &l->settings[i], ctx);
+        if (e == ERR_OK)
+            e = apply(l, &l->settings[i], conf, ctx);
+    }
     if (e != ERR_OK)
         conf_done(l->spec, conf);
     return e;
@@ -351,6 +404,9 @@ static void print_help(const struct conf_spec *spec)
         if (key->initial != NULL && *key->initial != '\0')
             printf(" Initially %s.", key->initial);
         printf(" [%s]\n", ENV_OF(key));
+        if ((key->flags & CONF_SECRET) != 0)
+            printf("  %s-file FILE\n      A file whose first line it is. [%s_FILE]\n", FLAG_OF(key),
+                ENV_OF(key));
     }
     puts("  --config FILE\n      Read settings from FILE. [STINT_CONFIG]\n"
          "  --print-config\n      Show every setting and where it comes from.\n"
@@ -379,10 +435,10 @@ static void print_config(const struct loader *l)
             printf("# %s is not set\n", key->name);
             continue;
         }
-        printf("%s = ", key->name);
+        printf("%s%s = ", key->name, s->is_file ? FILE_SUFFIX : "");
         bool quote = key->type == CONF_STRING;
         fputs(quote ? "\"" : "", stdout);
-        if ((key->flags & CONF_SECRET) != 0)
+        if ((key->flags & CONF_SECRET) != 0 && !s->is_file)
             fputs("***", stdout);
         else
             print_masked(s->text);
@@ -407,7 +463,7 @@ static bool serve(const struct loader *l)
 static enum err gather(struct loader *l, int argc, char **argv, int *ret_n_args, struct errctx *ctx)
 {
     for (size_t i = 0; i < l->spec->n_keys; i++)
-        set(&l->settings[i], l->spec->keys[i].initial, FROM_INITIAL);
+        set(&l->settings[i], l->spec->keys[i].initial, false, FROM_INITIAL);
     enum err e = read_flags(l, argc, argv, ret_n_args, ctx);
     if (e != ERR_OK || l->help || l->version)
         return e;
@@ -431,6 +487,68 @@ enum err conf_load(const struct conf_spec *spec, int argc, char **argv, void *co
     for (size_t i = 0; i < spec->n_keys; i++)
         free(l.settings[i].text);
     free(l.settings);
+    return e;
+}
+
+/* ---- once more ---- */
+
+static bool is_same(const struct conf_key *key, const void *a, const void *b)
+{
+    if (key->type != CONF_STRING)
+        return *(const int64_t *)a == *(const int64_t *)b;
+    const char *s = *(char *const *)a, *t = *(char *const *)b;
+    return s == NULL || t == NULL ? s == t : strcmp(s, t) == 0;
+}
+
+static const char *shown(const struct conf_key *key, const void *field, char *buf, size_t size)
+{
+    if ((key->flags & CONF_SECRET) != 0)
+        return "***";
+    if (key->type == CONF_BOOL)
+        return *(const int64_t *)field != 0 ? "true" : "false";
+    if (key->type != CONF_STRING)
+        return value_words(buf, size, key->type, *(const int64_t *)field);
+    const char *text = *(char *const *)field;
+    return text != NULL ? text : "";
+}
+#define SHOWN(key, field) shown((key), (field), (char[40]){0}, 40)
+
+/* The strings change places: what was in use is freed with `fresh`. */
+static void take(const struct conf_key *key, void *old, void *fresh)
+{
+    if (is_same(key, old, fresh))
+        return;
+    if ((key->flags & CONF_RELOADABLE) == 0) {
+        log_warn("setting needs a restart name=%s now=%s new=%s", key->name, LOG_Q(SHOWN(key, old)),
+            LOG_Q(SHOWN(key, fresh)));
+        return;
+    }
+    log_info("setting changed name=%s from=%s to=%s", key->name, LOG_Q(SHOWN(key, old)),
+        LOG_Q(SHOWN(key, fresh)));
+    if (key->type == CONF_STRING) {
+        char *text = *(char **)old;
+        *(char **)old = *(char **)fresh;
+        *(char **)fresh = text;
+    } else {
+        *(int64_t *)old = *(int64_t *)fresh;
+    }
+}
+
+enum err conf_reload(
+    const struct conf_spec *spec, int argc, char **argv, void *conf, struct errctx *ctx)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < spec->n_keys; i++)
+        if (spec->keys[i].offset + sizeof(int64_t) > size)
+            size = spec->keys[i].offset + sizeof(int64_t);
+    char *fresh = mem_calloc(1, size);
+    int n_args;
+    enum conf_next next;
+    enum err e = conf_load(spec, argc, argv, fresh, &n_args, &next, ctx);
+    for (size_t i = 0; e == ERR_OK && i < spec->n_keys; i++)
+        take(&spec->keys[i], (char *)conf + spec->keys[i].offset, fresh + spec->keys[i].offset);
+    conf_done(spec, fresh);
+    free(fresh);
     return e;
 }
 

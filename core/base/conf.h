@@ -7,6 +7,9 @@
  * lines, # comments), the row's initial value.  `--help` and `--print-config` (each value with its
  * origin, secrets masked) are made from the rows.
  *
+ * A SECRET may be given as the name of a file instead, whose first line it is: --token-file FILE,
+ * STINT_TOKEN_FILE, `token_file = FILE`.  Of both in one source, the file counts.
+ *
  * Types: STRING (char *, owned by the struct, may be NULL), INT, DURATION ("250ms", "5s", "10m",
  * "2h"; stored in milliseconds), SIZE ("64KiB", "1MiB", "512"; stored in bytes), BOOL ("true",
  * "false", "on", "off", "yes", "no", "1", "0"; stored as int64_t 0 or 1).  Every numeric field is
@@ -48,7 +51,8 @@ struct conf_spec {
     size_t n_keys;
 };
 
-/* Use as: const struct conf_key keys[] = { CONF_KEYS(struct scheduler_conf) with KEY rows }; */
+/* Use as: static const struct conf_key keys[] = { CONF_KEYS(struct scheduler_conf) with KEY rows };
+ */
 #define CONF_KEY_ROW(struct_, type_, name_, field_, initial_, min_, max_, flags_, help_) \
     {name_, CONF_##type_, offsetof(struct_, field_), initial_, min_, max_, CONF_##flags_, help_},
 
@@ -59,11 +63,20 @@ enum conf_next {
 
 /*
  * Fill `conf` (zeroed by the caller) from argv, the environment and the file.  Arguments that are
- * not flags are left in argv[1..*ret_n_args] in order (a command such as "migrate").  An unknown
+ * not flags come to argv[1..*ret_n_args], in order (a command such as "migrate").  An unknown
  * flag or key, or a value out of range, is ERR_USAGE/ERR_CONFIG with a sentence in ctx.
  */
 enum err must_check conf_load(const struct conf_spec *spec, int argc, char **argv, void *conf,
     int *ret_n_args, enum conf_next *ret_next, struct errctx *ctx);
+
+/*
+ * The same once more, from the same arguments, into a struct that is in use: settings whose row
+ * says RELOADABLE take their new value, which is logged; of others it is logged that they need a
+ * restart. After an error nothing has changed.  Reloadable strings are replaced: nobody keeps a
+ * pointer.
+ */
+enum err must_check conf_reload(
+    const struct conf_spec *spec, int argc, char **argv, void *conf, struct errctx *ctx);
 
 /* Free the strings. */
 void conf_done(const struct conf_spec *spec, void *conf);

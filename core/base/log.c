@@ -53,6 +53,20 @@ bool log_level_parse(const char *text, enum log_level *ret_level)
     return false;
 }
 
+enum err log_configure(const char *level, const char *format, struct errctx *ctx)
+{
+    enum log_level threshold;
+    bool is_json = strcmp(format, "json") == 0;
+    if (!log_level_parse(level, &threshold))
+        return err_set(
+            ctx, ERR_CONFIG, "log_level is \"%s\": use debug, info, warn or error", level);
+    if (!is_json && strcmp(format, "logfmt") != 0)
+        return err_set(ctx, ERR_CONFIG, "log_format is \"%s\": use logfmt or json", format);
+    log_set_level(threshold);
+    log_set_json(is_json);
+    return ERR_OK;
+}
+
 const char *log_quote(char *buf, size_t size, const char *text)
 {
     size_t n = 0;

@@ -24,6 +24,9 @@ void log_init(const char *part);
 void log_set_level(enum log_level level);
 void log_set_json(bool json);
 bool log_level_parse(const char *text, enum log_level *ret_level);
+/* Both as a daemon's settings log_level and log_format have them; on a wrong one nothing changes.
+ */
+enum err must_check log_configure(const char *level, const char *format, struct errctx *ctx);
 
 void log_at(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)

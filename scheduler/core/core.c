@@ -13,14 +13,19 @@
 
 #define HEARTBEAT_MS 1000
 
-struct core *core_new(const struct core_conf *conf)
+void core_set_conf(struct core *c, const struct core_conf *conf)
 {
-    struct core *c = mem_alloc(sizeof(*c));
     c->conf = *conf;
     if (c->conf.heartbeat_ms <= 0)
         c->conf.heartbeat_ms = HEARTBEAT_MS;
     if (c->conf.heartbeat_ms > c->conf.lease_ms / 3)
         c->conf.heartbeat_ms = c->conf.lease_ms / 3;
+}
+
+struct core *core_new(const struct core_conf *conf)
+{
+    struct core *c = mem_alloc(sizeof(*c));
+    core_set_conf(c, conf);
     c->out = mem_alloc(sizeof(*c->out));
     list_init(&c->retries);
     list_init(&c->resting);

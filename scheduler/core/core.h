@@ -38,6 +38,9 @@ struct core_conf {
 
 struct core *core_new(const struct core_conf *conf);
 void core_free(struct core *c);
+/* Other settings from now on.  Tasks beyond a smaller cap keep their compute; nobody else starts
+ * until there is room again. */
+void core_set_conf(struct core *c, const struct core_conf *conf);
 
 /* Before each round of events. */
 void core_set_now(struct core *c, int64_t mono_ms);

@@ -217,6 +217,47 @@ static void units(void **state)
     assert_int_equal(conf_parse_bool("maybe", &v), ERR_INVALID);
 }
 
+static void a_secret_from_a_file(void **state)
+{
+    (void)state;
+    const char *file = file_with("hush hush\nmore\n");
+    assert_int_equal(load("--token-file", file, NULL), ERR_OK);
+    assert_string_equal(app.token, "hush hush");
+    setenv("STINT_TOKEN", "other", 1);
+    assert_int_equal(setenv("STINT_TOKEN_FILE", file, 1), 0);
+    assert_int_equal(load(NULL), ERR_OK);
+    assert_string_equal(app.token, "hush hush");
+    assert_int_equal(load("--token=mine", NULL), ERR_OK);
+    assert_string_equal(app.token, "mine");
+    unsetenv("STINT_TOKEN");
+    unsetenv("STINT_TOKEN_FILE");
+
+    assert_int_equal(load("--token-file=/nowhere/at/all", NULL), ERR_CONFIG);
+    assert_non_null(strstr(ctx.text, "flag --token-file"));
+    assert_non_null(strstr(ctx.text, "/nowhere/at/all"));
+    assert_int_equal(load("--token-file", file_with("\n"), NULL), ERR_CONFIG);
+    assert_non_null(strstr(ctx.text, "empty"));
+    assert_int_equal(load("--name-file", file, NULL), ERR_USAGE); /* no secret */
+}
+
+/* From the arguments as the first reading has left them. */
+static void once_more(void **state)
+{
+    (void)state;
+    const char *file = file_with("cap = 3\nlease = 2s\n");
+    assert_int_equal(load("--name=a", "run", "--config", file, NULL), ERR_OK);
+    assert_string_equal(args[1], "run");
+    (void)file_with("cap = 4\nlease = 9s\nname = b\n");
+    assert_int_equal(conf_reload(&spec, 5, args, &app, &ctx), ERR_OK);
+    assert_int_equal(app.cap, 4);
+    assert_int_equal(app.lease_ms, 2000); /* needs a restart */
+    assert_string_equal(app.name, "a");
+
+    (void)file_with("cap = 4000000\n");
+    assert_int_equal(conf_reload(&spec, 5, args, &app, &ctx), ERR_CONFIG);
+    assert_int_equal(app.cap, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +269,8 @@ int main(void)
         cmocka_unit_test(mistakes_in_files_have_a_line),
         cmocka_unit_test(settings_are_shown_without_secrets),
         cmocka_unit_test(units),
+        cmocka_unit_test(a_secret_from_a_file),
+        cmocka_unit_test(once_more),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     conf_done(&spec, &app);
