@@ -241,3 +241,28 @@ enum err api_upload(
         .method = "POST", .token = cli->token, .body_type = type, .body = data, .body_bytes = n};
     return exchange(cli, path, &request, ret);
 }
+
+enum err api_download(struct cli *cli, const char *path, struct strbuf *out)
+{
+    struct http_request request = {.method = "GET", .token = cli->token};
+    struct http_reply reply = {0};
+    struct strbuf url;
+    struct errctx ctx = {0};
+    enum err e = api_check_login(cli);
+    if (e != ERR_OK)
+        return e;
+    strbuf_init(&url);
+    strbuf_init(&reply.body);
+    strbuf_addf(&url, "%s%s", cli->url, path);
+    request.url = url.s;
+    e = cli->http->exchange(cli->http, &request, &reply, &ctx);
+    if (e != ERR_OK)
+        e = api_unreachable(cli, e, ctx.text);
+    else if (reply.status != 200)
+        e = api_refused(cli, &reply);
+    else
+        strbuf_add(out, reply.body.s, reply.body.len);
+    http_reply_done(&reply);
+    strbuf_done(&url);
+    return e;
+}

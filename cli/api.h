@@ -34,6 +34,9 @@ enum err must_check api_call_anonymous(
 enum err must_check api_upload(
     struct cli *cli, const char *path, const char *type, const void *data, size_t n, json_t **ret);
 
+/* Bytes as they are. */
+enum err must_check api_download(struct cli *cli, const char *path, struct strbuf *out);
+
 /* What a stream's answer that is none means: a refusal in its words; nobody answers. */
 enum err api_refused(struct cli *cli, const struct http_reply *reply);
 enum err api_unreachable(struct cli *cli, enum err code, const char *cause);

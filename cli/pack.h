@@ -13,6 +13,11 @@
 
 #define PACK_BYTES_MAX (100u * 1024 * 1024)
 
+/* Write what a tar or zip archive holds below `dir`, which is there and empty.  Names that lead out
+ * of it, links that point out of it and everything that is no file, directory or link is refused.
+ */
+enum err must_check unpack_archive(struct cli *cli, const char *dir, const void *data, size_t n);
+
 /* `tar` is initialised by the caller. */
 enum err must_check pack_directory(struct cli *cli, const char *dir, struct strbuf *tar);
 

@@ -13,4 +13,8 @@ enum err must_check template_find(struct cli *cli, const char *name, json_t **re
 enum err must_check template_find_for_task(
     struct cli *cli, const char *name, json_t **ret_template);
 
+/* A version of it by name or id, archived ones too. */
+enum err must_check template_find_version(
+    struct cli *cli, const json_t *template, const char *name, json_t **ret_version);
+
 #endif

@@ -54,13 +54,21 @@ static const struct command job_group = {
 };
 
 static const struct command *const template_commands[] = {
+    &template_init_command,
     &template_push_command,
     &template_list_command,
+    &template_versions_command,
+    &template_promote_command,
+    &template_archive_command,
+    &template_pull_command,
+    &template_test_command,
+    &template_migrate_command,
     &template_edit_command,
     NULL,
 };
 
 static const struct example template_examples[] = {
+    EXAMPLE("Begin from an example", "stint template init docker my-tasks"),
     EXAMPLE(
         "Create or update the template \"shell\"", "stint template push deploy/templates/shell"),
     {0},

@@ -15,6 +15,10 @@
 #include "gateway/version.h"
 
 #define INVALID "Validation failed."
+/* As much of them as goes to the worker with each job. */
+#define VARIABLES_MAX      128
+#define VARIABLE_NAME_MAX  128
+#define VARIABLE_BYTES_MAX (256 * 1024)
 
 struct new_version {
     struct uuid id, template_id, file_id, job_id;
@@ -24,6 +28,80 @@ struct new_version {
     uint32_t refusal;
     char detail[256];
 };
+
+/* ---- values of Terraform's variables ---- */
+
+static const char *member(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+/* As Terraform names things. */
+static bool is_variable_name(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    return n > 0 && n <= VARIABLE_NAME_MAX && name[n] == '\0' &&
+           strchr("0123456789-", name[0]) == NULL;
+}
+
+static bool is_given_before(const json_t *values, size_t end, const char *name)
+{
+    for (size_t i = 0; i < end; i++)
+        if (strcmp(member(json_array_get(values, i), "name"), name) == 0)
+            return true;
+    return false;
+}
+
+/* Never says a value. */
+static void check_values(struct request *r, const json_t *values)
+{
+    static const char field[] = "user_variable_values";
+    size_t i, bytes = 0;
+    json_t *row;
+    if (!json_is_array(values) || json_array_size(values) > VARIABLES_MAX) {
+        answer_invalid(r, 400, INVALID, field, "must be an array of at most 128 {name, value}");
+        return;
+    }
+    json_array_foreach(values, i, row)
+    {
+        const char *name = member(row, "name"), *value = member(row, "value");
+        bytes += value != NULL ? strlen(value) : 0;
+        char detail[160];
+        if (name == NULL || value == NULL || !is_variable_name(name))
+            snprintf(detail, sizeof(detail),
+                "number %zu is not {name, value}: two texts, the "
+                "first a name of Terraform's",
+                i + 1);
+        else if (is_given_before(values, i, name))
+            snprintf(detail, sizeof(detail), "\"%s\" is given twice", name);
+        else if (bytes > VARIABLE_BYTES_MAX)
+            snprintf(detail, sizeof(detail), "are longer than 256 KiB together");
+        else
+            continue;
+        answer_invalid(r, 400, INVALID, field, detail);
+        return;
+    }
+}
+
+static void add_values(struct db_batch *b, const struct uuid *id, const json_t *values)
+{
+    if (json_array_size(values) == 0)
+        return;
+    struct db_array *names = db_array_new(DB_TEXT), *texts = db_array_new(DB_TEXT);
+    size_t i;
+    json_t *row;
+    json_array_foreach(values, i, row)
+    {
+        db_array_text(names, member(row, "name"));
+        db_array_text(texts, member(row, "value"));
+    }
+    db_batch_add(b, SQL_TEMPLATE_VERSION_GIVE_VALUES);
+    db_add_uuid(b, id);
+    db_add_array(b, names);
+    db_add_array(b, texts);
+}
+
+/* ---- storing, and the import ---- */
 
 static void on_imported(void *arg, enum err code, const Stint__V1__Envelope *reply);
 
@@ -58,6 +136,8 @@ static void take_back(struct request *r, uint32_t refusal, const char *detail)
     v->refusal = refusal;
     snprintf(v->detail, sizeof(v->detail), "%s", detail);
     struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_TEMPLATE_VERSION_FORGET_VALUES);
+    db_add_uuid(b, &v->id);
     db_batch_add(b, SQL_TEMPLATE_VERSION_FORGET);
     db_add_uuid(b, &v->id);
     ask_db(r, b, on_taken_back);
@@ -114,6 +194,7 @@ static void store(struct request *r, const struct db_result *const *results)
     db_add_text(b, v->provisioner);
     db_add_uuid(b, &v->job_id);
     db_add_uuid(b, &r->who.id);
+    add_values(b, &v->id, json_object_get(r->json, "user_variable_values"));
     ask_db_or(r, b, import, on_not_stored);
 }
 
@@ -126,15 +207,15 @@ static bool is_provisioner(const char *name)
     return false;
 }
 
-/* Tags choose among workers, variables are Terraform's: both may come, neither changes anything. */
+/* Tags choose among workers, of which all are alike: they may come and change nothing. */
 static void check_extras(struct request *r)
 {
     const json_t *tags = json_object_get(r->json, "tags");
     const json_t *values = json_object_get(r->json, "user_variable_values");
     if (tags != NULL && !json_is_null(tags) && !json_is_object(tags))
         answer_invalid(r, 400, INVALID, "tags", "must be an object of texts");
-    else if (values != NULL && !json_is_null(values) && !json_is_array(values))
-        answer_invalid(r, 400, INVALID, "user_variable_values", "must be an array");
+    else if (values != NULL && !json_is_null(values))
+        check_values(r, values);
 }
 
 static bool check_new(struct request *r, struct new_version *v)

@@ -217,10 +217,46 @@ static void on_nothing(struct request *r, const struct db_result *const *results
     answer_empty_array(r);
 }
 
-/* Templates of Stint have none. */
+/* The columns of template_version_variables. */
+enum variable_column {
+    VARIABLE_NAME,
+    VARIABLE_DESCRIPTION,
+    VARIABLE_TYPE,
+    VARIABLE_VALUE,
+    VARIABLE_DEFAULT,
+    VARIABLE_REQUIRED,
+    VARIABLE_SENSITIVE,
+};
+
+static void on_variables(struct request *r, const struct db_result *const *results)
+{
+    const struct db_result *v = results[0];
+    struct strbuf *out = &r->out;
+    json_open(out, '[');
+    for (size_t i = 0; i < db_rows(v); i++) {
+        json_open(out, '{');
+        json_put_text(out, "name", db_text(v, i, VARIABLE_NAME));
+        json_put_text(out, "description", db_text(v, i, VARIABLE_DESCRIPTION));
+        json_put_text(out, "type", db_text(v, i, VARIABLE_TYPE));
+        json_put_text(out, "value", db_text(v, i, VARIABLE_VALUE));
+        json_put_text(out, "default_value", db_text(v, i, VARIABLE_DEFAULT));
+        json_put_bool(out, "required", db_bool(v, i, VARIABLE_REQUIRED));
+        json_put_bool(out, "sensitive", db_bool(v, i, VARIABLE_SENSITIVE));
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+    answer_json(r, 200);
+}
+
+static void ask_variables(struct request *r, const struct db_result *const *results)
+{
+    ask_rows(r, results, SQL_TEMPLATE_VERSION_VARIABLES, on_variables);
+}
+
+/* Terraform's; templates of the local provisioner have none. */
 void version_variables(struct request *r)
 {
-    version_find(r, on_nothing);
+    version_find(r, ask_variables);
 }
 
 void version_external_auth(struct request *r)

@@ -75,6 +75,31 @@ INSERT INTO template_versions (id, template_id, organization_id, name, message, 
     provisioner, job_id, created_by)
 VALUES ($1::uuid, $2::uuid, $3::uuid, $4::text, $5::text, $6::uuid, $7::text, $8::uuid, $9::uuid);
 
+-- name: template_version_give_values :exec
+-- $1 version id uuid, $2 names text[], $3 values text[]
+-- What was given for the variables of a new version.
+INSERT INTO template_version_values (template_version_id, name, value)
+SELECT $1::uuid, u.name, u.value
+FROM unnest($2::text[], $3::text[]) AS u (name, value);
+
+-- name: template_version_variables :many
+-- $1 id uuid
+-- Of what is sensitive no value leaves the database here.
+SELECT d.name, d.description, d.type, CASE WHEN d.sensitive THEN '' ELSE coalesce(g.value, '') END,
+    CASE WHEN d.sensitive THEN '' ELSE d.default_value END, d.required, d.sensitive
+FROM template_version_variables d
+LEFT JOIN template_version_values g
+    ON g.template_version_id = d.template_version_id AND g.name = d.name
+WHERE d.template_version_id = $1::uuid
+ORDER BY d.position;
+
+-- name: template_version_forget_values :exec
+-- $1 id uuid
+DELETE FROM template_version_values g
+USING template_versions v
+WHERE v.id = $1::uuid AND g.template_version_id = v.id
+    AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = v.job_id);
+
 -- name: template_version_forget :exec
 -- $1 id uuid
 -- A version whose import the scheduler did not take.
