@@ -59,6 +59,7 @@ struct call {
     struct bus_call *bus; /* NULL: the i-th of a bulk */
     struct bulk *bulk;
     size_t at;
+    bool is_doubtful; /* a message that an earlier leader may have handed over */
     struct list link;
 };
 
@@ -406,7 +407,9 @@ static void on_task_send(struct serve *s, struct bus_call *bus, const envelope *
         malformed(s, bus, "TaskSend lacks an id");
         return;
     }
-    core_task_send(s->core, &task, &initiator, &send, m->input, open_call(s, bus));
+    struct call *call = open_call(s, bus);
+    call->is_doubtful = e->again;
+    core_task_send(s->core, &task, &initiator, &send, m->input, call);
 }
 
 static void on_message_queue(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -968,6 +971,16 @@ static void reply_opened(struct call *call, const struct reply *r, uint64_t wate
     bus_reply(call->bus, &out);
 }
 
+/* The task's state now does not say that the app has not had the message before: whoever asks must
+ * not be told that it was refused. */
+static bool is_in_doubt(const struct call *call, enum refusal code)
+{
+    return call->is_doubtful &&
+           (code == REFUSAL_TASK_UNKNOWN || code == REFUSAL_TASK_PENDING ||
+               code == REFUSAL_TASK_INITIALIZING || code == REFUSAL_TASK_PAUSED ||
+               code == REFUSAL_TASK_NOT_ACTIVE || code == REFUSAL_NO_APP);
+}
+
 void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
 {
     (void)s;
@@ -976,6 +989,10 @@ void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
         reply_task(call, r);
     else if (r->kind == REPLY_AGENT_OPENED)
         reply_opened(call, r, watermark);
+    else if (is_in_doubt(call, r->code))
+        refuse(call, REFUSAL_APP_UNREACHABLE,
+            "The schedulers changed over meanwhile, and the app may have had the message: see its "
+            "conversation.");
     else
         refuse(call, r->code, r->detail);
     close_call(call);

@@ -98,6 +98,7 @@ struct bus_request {
     int64_t resume_at; /* while paused, else INT64_MAX */
     enum err why_late; /* what to say when the deadline passes */
     unsigned breaks;   /* connections lost on the way */
+    bool maybe_heard;  /* by a server whose answer never came */
     unsigned refused;  /* by servers that do not lead */
     size_t n;
     uint8_t packed[];
@@ -182,6 +183,9 @@ static int64_t suspect_at(const struct bus_request *r)
     return at > c->probed_at + PROBE_MS ? at : c->probed_at + PROBE_MS;
 }
 
+/* Envelope.again = true: packed messages may be written one behind the other, and become one. */
+static const uint8_t AGAIN[] = {4 << 3, 1};
+
 static void try(struct bus_request *r)
 {
     r->resume_at = INT64_MAX;
@@ -190,8 +194,10 @@ static void try(struct bus_request *r)
         r->why_late = ERR_BUS_DOWN;
         return; /* waiting */
     }
-    nng_msg *m = bus_message_new(r->n);
+    size_t n_again = r->maybe_heard ? sizeof(AGAIN) : 0;
+    nng_msg *m = bus_message_new(r->n + n_again);
     memcpy(nng_msg_body(m), r->packed, r->n);
+    memcpy((uint8_t *)nng_msg_body(m) + r->n, AGAIN, n_again);
     stamp_version(nng_msg_body(m), s->version);
     struct slot *slot = slot_take(s);
     slot->req = r;
@@ -311,6 +317,7 @@ static void leave_silent(struct bus_client *c, struct server *leader)
             now - r->slot->server->answered_at < SUSPECT_MS)
             continue;
         let_go(r);
+        r->maybe_heard = true;
         try(r);
     }
 }
@@ -356,6 +363,7 @@ static void on_slot(void *arg)
     list_append(&s->free, &slot->node);
     if (r != NULL) {
         r->slot = NULL;
+        r->maybe_heard |= rv != 0;
         if (rv == 0 && reply != NULL)
             on_reply(r, s, reply);
         else if (rv == 0)

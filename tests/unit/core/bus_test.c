@@ -31,6 +31,7 @@ struct peer {
     const char *leader_url; /* not NULL: it does not lead */
     struct bus_call *held[HELD_MAX];
     int n_held, hold_until, n_requests, n_probes;
+    int n_again;      /* of them, requests that may have been heard before */
     unsigned version; /* of the last request */
     bool is_old;
 };
@@ -59,6 +60,7 @@ static void on_request(void *arg, struct bus_call *call, const Stint__V1__Envelo
     bool is_probe = request->body_case == STINT__V1__ENVELOPE__BODY_LEADER_QUERY;
     p->n_requests += !is_probe;
     p->n_probes += is_probe;
+    p->n_again += request->again;
     p->version = request->version;
     if (p->leader_url != NULL) {
         bus_reply_not_leader(call, p->leader_url);
@@ -209,6 +211,7 @@ static void a_request_survives_the_server(void **state)
         ask(c, "hold", 20000);
     while (one.n_held < 50)
         unit_run_for(loop, 10);
+    assert_int_equal(one.n_again, 0);
     bus_server_free(one.server);
     unit_run_for(loop, 50);
     assert_int_equal(n_codes[ERR_OK], 0);
@@ -217,6 +220,7 @@ static void a_request_survives_the_server(void **state)
     one.hold_until = 50;
     unit_run(loop);
     assert_int_equal(n_codes[ERR_OK], 50);
+    assert_int_equal(one.n_again, 50); /* nobody knows what became of them the first time */
     bus_client_free(c);
     bus_server_free(one.server);
 }
