@@ -66,7 +66,8 @@ const struct command scheduler_status_command = {
     .name = "status",
     .summary = "Show who leads, since when, and who stands by.",
     .traits = COMMAND_PRINTS_DATA,
-    .about = "Schedulers of versions before 0.2 are not listed while they stand by.",
+    .about =
+        "Those of a version that did not have this command are not listed while they stand by.",
     .examples = status_examples,
     .run = run_status,
 };

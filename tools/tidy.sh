@@ -163,7 +163,45 @@ check_generated() {
     done <tools/generated
 }
 
-CHECKS="layers doors include_paths columns sql licence leftovers sleeps processes headers guards generated"
+# While an upgrade rolls, the version before works on the new schema: a migration only adds.  One that
+# takes away says so in its head, with the schema that a daemon must know to do without it
+# ("-- contract: daemons need NNNN", an earlier one).  What a file drops and makes anew is no loss.
+check_migrations() {
+    local file need
+    for file in sql/migration/*.sql; do
+        [[ ${file##*/} > 0012_z ]] || continue # the rule is younger than those
+        need=$(sed -nE 's/^-- contract: daemons need ([0-9]{4})$/\1/p' "$file")
+        if [ -n "$need" ]; then
+            compgen -G "sql/migration/${need}_*.sql" >/dev/null && [[ ${need} < ${file##*/} ]] ||
+                echo "$file:1: there is no earlier migration $need"
+            continue
+        fi
+        sed 's/--.*//' "$file" | tr '\n\t' '  ' | tr -s ' ' | awk -v file="$file" '
+            BEGIN { RS = ";" }
+            function lost(what) { print file ":1: " what " without \"-- contract: daemons need NNNN\" (CONTRIBUTING.md)" }
+            function made(kind, name) { return toupper(all) ~ "CREATE (OR REPLACE )?" kind " " toupper(name) "[ (]" }
+            { statement[NR] = toupper($0); all = all $0 ";" }
+            END {
+                for (i = 1; i in statement; i++) {
+                    s = statement[i]
+                    if (match(s, /DROP (TABLE|TYPE|SCHEMA|VIEW|FUNCTION|MATERIALIZED VIEW) (IF EXISTS )?[A-Z_0-9]+/)) {
+                        n = split(substr(s, RSTART, RLENGTH), w, " ")
+                        if (!made(w[2], w[n])) lost(substr(s, RSTART, RLENGTH))
+                    }
+                    if (s ~ /ALTER TABLE.* DROP (COLUMN )?[A-Z_]+/ && s !~ /DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY|EXPRESSION)/) lost("DROP COLUMN")
+                    if (s ~ / RENAME /) lost("RENAME")
+                    if (s ~ /ALTER (COLUMN )?[A-Z_]+ (SET DATA )?TYPE /) lost("another type")
+                    if (s ~ / SET NOT NULL/) lost("SET NOT NULL")
+                    if (s ~ /^ ?TRUNCATE/) lost("TRUNCATE")
+                    m = split(s, column, /ADD COLUMN /)
+                    for (k = 2; k <= m; k++)
+                        if (column[k] ~ / NOT NULL/ && column[k] !~ / (DEFAULT|GENERATED) /) lost("ADD COLUMN … NOT NULL with no DEFAULT")
+                }
+            }'
+    done
+}
+
+CHECKS="layers doors include_paths columns sql licence leftovers sleeps processes headers guards generated migrations"
 for arg in "$@"; do
     if [ "$arg" = --help ] || [ "$arg" = -h ] || ! declare -F "check_$arg" >/dev/null; then
         sed -n '3,9s/^# \{0,1\}//p' "$0"
