@@ -214,8 +214,10 @@ static void learn_leader(struct leader *l, const struct db_result *row)
     uint64_t epoch = (uint64_t)db_int(row, 0, 0);
     bool is_ours = epoch == l->epoch;
     serve_set_leader(l->serve, is_ours ? "" : db_text(row, 0, 1));
-    if (!is_ours)
-        left(l);
+    if (is_ours)
+        return;
+    l->aside_until = 0;
+    left(l);
 }
 
 static void on_lock(void *arg, enum err code, const struct db_result *const *results, size_t n,
@@ -381,6 +383,7 @@ static void begin_to_leave(struct leader *l)
 
 static void step_aside(struct leader *l)
 {
+    log_debug("what was under way is answered epoch=%llu", (unsigned long long)l->epoch);
     l->aside_until = clock_mono_ms() + ASIDE_MS;
     retire(l);
     timer_start(l->leave, ASIDE_MS, 0);
