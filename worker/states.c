@@ -148,17 +148,18 @@ static struct question *question_new(const struct states *s, const struct job_sp
     return q;
 }
 
-/* A cancel does not end the wait: the state is to be kept all the more. */
 static bool is_abandoned(struct job_io *io)
 {
     return atomic_load(&io->call) == JOB_ABANDON;
 }
 
+/* A cancel does not end the wait, nor does an abandon that of a put: the state is to be kept all
+ * the more, and the scheduler knows whether the lease is still ours. */
 static enum err wait_for(struct question *q, struct job_io *io, struct errctx *ctx)
 {
     bool done = false;
     loop_post(q->states->loop, ask, q);
-    while (!done && !is_abandoned(io)) {
+    while (!done && (q->is_put || !is_abandoned(io))) {
         bool called = atomic_load(&io->call) != JOB_GO_ON;
         struct job_io quiet = {.call_fd = -1};
         done = job_io_wait(called ? &quiet : io, q->done_fd, called ? 100 : 1000);
@@ -183,7 +184,7 @@ static enum err put_part(const struct states *s, const struct job_spec *spec, st
         strbuf_add(&q->data, data, n);
         enum err e = wait_for(q, io, ctx);
         let_go(q);
-        if (e != ERR_UNAVAILABLE)
+        if (e != ERR_UNAVAILABLE || is_abandoned(io))
             return e;
         job_io_wait(io, -1, AGAIN_MS);
     }

@@ -154,7 +154,7 @@ static void ask_to_end(const struct run *r, const struct started *s, struct endi
     if (e->why == ERR_OK) {
         e->why = job_io_check(r->io, &e->ctx);
         if (e->why == ERR_OK && now >= s->deadline_mono_ms)
-            e->why = err_set(&e->ctx, ERR_TIMEOUT,
+            e->why = err_set(&e->ctx, ERR_FAILED,
                 "Terraform took longer than %lld s, the worker's setting terraform_time_limit",
                 (long long)(r->tf->time_limit_ms / 1000));
         if (e->why == ERR_OK)

@@ -77,7 +77,7 @@ struct command {
 
 /*
  * ERR_OK when it ended with status 0.  Else ctx is the first thing it has said was wrong, with file
- * and line; ERR_FAILED, or ERR_TIMEOUT, ERR_CANCELED, ERR_LEASE_LOST.
+ * and line; ERR_FAILED, or ERR_CANCELED, ERR_LEASE_LOST.
  */
 enum err must_check run_command(struct run *r, struct command *c, struct errctx *ctx);
 

@@ -226,10 +226,8 @@ static enum err apply(struct build *b, struct errctx *ctx)
         .stage = b->transition->stage, .args = args, .watcher = watch_on(&b->watch)};
     b->begun = true;
     enum err e = run_command(b->run, &c, ctx);
-    if (e == ERR_LEASE_LOST)
-        return e;
     enum err saved = watch_settle(&b->watch, &kept);
-    if (saved != ERR_OK && (e == ERR_OK || saved == ERR_LEASE_LOST)) {
+    if (saved != ERR_OK && e != ERR_LEASE_LOST && (e == ERR_OK || saved == ERR_LEASE_LOST)) {
         *ctx = kept;
         e = saved;
     }
