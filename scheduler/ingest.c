@@ -295,8 +295,11 @@ static void remember(struct ingest *in, const struct db_result *r)
     for (size_t i = 0; i < db_rows(r); i++) {
         struct uuid id = db_uuid(r, i, 0);
         struct known *k = mem_alloc(sizeof(*k));
-        *k = (struct known){
-            .id = id, .watermark = db_int(r, i, 1), .task_id = db_uuid(r, i, 2), .exists = true};
+        *k = (struct known){.id = id,
+            .watermark = db_int(r, i, 1),
+            .task_id = db_uuid(r, i, 2),
+            .born_us = db_time_us(r, i, 3),
+            .exists = true};
         free(map_remove(&in->agents, &id));
         map_put(&in->agents, &id, k);
     }

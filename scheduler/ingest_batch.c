@@ -165,6 +165,13 @@ static const struct known *author(const struct map *agents, const struct known *
     return of != NULL && of->exists && uuid_eq(&of->task_id, &k->task_id) ? of : NULL;
 }
 
+/* A report's own time: the same when it is sent again, which keeps it in its partition; but no
+ * clock of a workspace makes it older than the agent that wrote it. */
+static int64_t said_at(const struct known *author, const report *r)
+{
+    return r->at_us > author->born_us ? r->at_us : author->born_us;
+}
+
 static bool put_state(struct ingest_batch *b, struct columns *c, struct known *k, const report *r)
 {
     const Stint__V1__AppState *s = r->app_state;
@@ -175,7 +182,7 @@ static bool put_state(struct ingest_batch *b, struct columns *c, struct known *k
         return false;
     db_array_uuid(c->status_agent, &who->id);
     db_array_int8(c->status_seq, (int64_t)(who == k ? r->seq : r->of_seq));
-    db_array_int8(c->status_at, r->at_us);
+    db_array_int8(c->status_at, said_at(who, r));
     db_array_text(c->status_slug, s->app_slug);
     db_array_text(c->status_state, state);
     db_array_text(c->status_message, s->message);
@@ -241,7 +248,7 @@ static bool put_log(struct ingest_batch *b, struct columns *c, struct known *k, 
         return false;
     db_array_uuid(c->log_agent, &who->id);
     db_array_int8(c->log_id, (int64_t)l->id);
-    db_array_int8(c->log_at, r->at_us);
+    db_array_int8(c->log_at, said_at(who, r));
     put_text(c->log_source, l->source, SOURCE_BYTES_MAX);
     db_array_text(c->log_level, level);
     put_text(c->log_output, l->output, OUTPUT_BYTES_MAX);

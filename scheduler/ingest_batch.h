@@ -18,6 +18,7 @@
 struct known {
     struct uuid id, task_id;
     int64_t watermark; /* the last number taken in, committed or in the batch at hand */
+    int64_t born_us;   /* by the database's clock; nothing of it is told to be older */
     bool exists;
     /* what this batch says last of it; static or borrowed from the batch's messages */
     bool touched;

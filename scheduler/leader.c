@@ -571,7 +571,7 @@ struct leader *leader_new(struct loop *loop, const struct scheduler_conf *conf, 
     *l = (struct leader){
         .loop = loop, .conf = conf, .serve = serve, .ingest = ingest, .ready = ready};
     l->db = db_new(loop, conf->database_url, "stint-scheduler", on_db_state, l);
-    l->retention = retention_new(conf, l->db);
+    l->retention = retention_new(loop, conf);
     l->store = store_new(l->db, feed, serve, on_commit_failed, l);
     l->tick = timer_new(loop, on_tick, l);
     l->election = timer_new(loop, on_election, l);

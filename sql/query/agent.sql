@@ -67,7 +67,7 @@ ORDER BY key;
 -- The id of a source is made of its name, the same for all lines of an agent.
 SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
 FROM agent_logs
-WHERE agent_id = $1::uuid AND id > $2::bigint AND id < $3::bigint
+WHERE agent_id = $1::uuid AND created_at >= agent_born($1::uuid) AND id > $2::bigint AND id < $3::bigint
 ORDER BY id
 LIMIT 10000;
 
@@ -86,7 +86,7 @@ WHERE a.id = $1::uuid;
 -- $1 agent_id uuid, $2 after bigint, $3 most bigint
 SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
 FROM agent_logs
-WHERE agent_id = $1::uuid AND id > $2::bigint
+WHERE agent_id = $1::uuid AND created_at >= agent_born($1::uuid) AND id > $2::bigint
 ORDER BY id
 LIMIT $3::bigint;
 
@@ -95,7 +95,7 @@ LIMIT $3::bigint;
 -- The newest lines, newest first.
 SELECT id, source, level, output, created_at, md5(agent_id::text || source)::uuid
 FROM agent_logs
-WHERE agent_id = $1::uuid
+WHERE agent_id = $1::uuid AND created_at >= agent_born($1::uuid)
 ORDER BY id DESC
 LIMIT $2::bigint;
 
@@ -104,7 +104,7 @@ LIMIT $2::bigint;
 -- Who has written lines, and how many bytes in all.
 SELECT source, md5(agent_id::text || source)::uuid, sum(length(output))::bigint, min(created_at)
 FROM agent_logs
-WHERE agent_id = $1::uuid
+WHERE agent_id = $1::uuid AND created_at >= agent_born($1::uuid)
 GROUP BY agent_id, source
 ORDER BY source;
 

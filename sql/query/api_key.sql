@@ -85,11 +85,3 @@ SELECT count(*) FROM revoked;
 -- name: api_key_revoke_all :exec
 -- $1 user_id uuid
 UPDATE api_keys SET revoked_at = now() WHERE user_id = $1::uuid AND revoked_at IS NULL;
-
--- name: api_key_purge :exec
--- Keys that nobody can use any more, a week later; the audit remembers them.
-DELETE FROM api_keys
-WHERE id IN (
-    SELECT id FROM api_keys
-    WHERE revoked_at < now() - interval '7 days' OR expires_at < now() - interval '7 days'
-    LIMIT 1000);

@@ -55,11 +55,3 @@ SELECT count(*) FROM (
         AND ($9::text IS NULL OR a.request_id = $9::text)
     LIMIT 100000
 ) AS found;
-
--- name: audit_purge :exec
--- $1 milliseconds int8
--- What is older, oldest first and some at a time, so that nobody waits for it.  Only the first rows
--- are looked at: ids are in the order of time.
-DELETE FROM audit_log
-WHERE id IN (SELECT id FROM audit_log ORDER BY id LIMIT 1000)
-    AND at < now() - $1::int8 * interval '1 ms';

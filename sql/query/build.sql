@@ -119,7 +119,7 @@ WHERE id = $1::uuid;
 -- $1 job_id uuid, $2 after bigint, $3 most bigint
 SELECT id, level, stage, output, created_at
 FROM build_logs
-WHERE job_id = $1::uuid AND id > $2::bigint
+WHERE job_id = $1::uuid AND created_at >= job_born($1::uuid) AND id > $2::bigint
 ORDER BY id
 LIMIT $3::bigint;
 
@@ -127,6 +127,6 @@ LIMIT $3::bigint;
 -- $1 job_id uuid, $2 after bigint, $3 before bigint
 SELECT id, level, stage, output, created_at
 FROM build_logs
-WHERE job_id = $1::uuid AND id > $2::bigint AND id < $3::bigint
+WHERE job_id = $1::uuid AND created_at >= job_born($1::uuid) AND id > $2::bigint AND id < $3::bigint
 ORDER BY id
 LIMIT 10000;

@@ -38,7 +38,8 @@ JOIN builds b ON b.workspace_id = w.id
 CROSS JOIN LATERAL (
     SELECT o.*
     FROM build_logs o
-    WHERE o.job_id = b.job_id AND (o.job_id IS DISTINCT FROM $2::uuid OR o.id > $3::bigint)
+    WHERE o.job_id = b.job_id AND o.created_at >= b.created_at - interval '1 day'
+        AND (o.job_id IS DISTINCT FROM $2::uuid OR o.id > $3::bigint)
     ORDER BY o.id
     LIMIT $4::bigint
 ) AS l
@@ -54,7 +55,8 @@ FROM agents a
 CROSS JOIN LATERAL (
     SELECT o.*
     FROM agent_logs o
-    WHERE o.agent_id = a.id AND (o.agent_id IS DISTINCT FROM $2::uuid OR o.id > $3::bigint)
+    WHERE o.agent_id = a.id AND o.created_at >= a.created_at - interval '1 day'
+        AND (o.agent_id IS DISTINCT FROM $2::uuid OR o.id > $3::bigint)
     ORDER BY o.id
     LIMIT $4::bigint
 ) AS l

@@ -3,11 +3,11 @@
 
 -- name: file_create :one
 -- $1 id uuid, $2 hash bytea, $3 mimetype text, $4 data bytea, $5 created_by uuid
--- The id of these bytes, and whether they are new here.  The update changes nothing; it makes the
--- row that is there already come back.
+-- The id of these bytes, and whether they are new here.  The update makes the row that is there already
+-- come back, and stay for another while.
 INSERT INTO files (id, hash, mimetype, data, created_by)
 VALUES ($1::uuid, $2::bytea, $3::text, $4::bytea, $5::uuid)
-ON CONFLICT (hash) DO UPDATE SET mimetype = files.mimetype
+ON CONFLICT (hash) DO UPDATE SET uploaded_at = now()
 RETURNING id, xmax = 0;
 
 -- name: file_exists :one

@@ -26,7 +26,7 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     w.host, a.state::text AS app_state, a.lifecycle::text AS lifecycle, j.error,
     b.build_number, t.priority, j.attempt, j.token, j.kind::text AS kind, j.state::text AS state,
     t.deleted_at IS NOT NULL AS deleted, j.holds_compute, j.cancel_requested_at IS NOT NULL,
-    (SELECT coalesce(min(s.seq), 0) FROM app_statuses s WHERE s.agent_id = a.id AND s.seq < 0),
+    coalesce(a.least_seq, 0),
     p.health::text AS app_health, w.ttl_ms, w.activity_bump_ms,
     (extract(epoch FROM b.deadline - now()) * 1000)::int8 AS deadline_left_ms,
     (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id),

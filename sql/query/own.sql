@@ -54,7 +54,7 @@ LIMIT $3::bigint;
 SELECT b.build_number, l.id, l.level, l.stage, l.output, l.created_at
 FROM tasks t
 JOIN builds b ON b.workspace_id = t.workspace_id
-JOIN build_logs l ON l.job_id = b.job_id
+JOIN build_logs l ON l.job_id = b.job_id AND l.created_at >= b.created_at - interval '1 day'
 WHERE t.id = $1::uuid AND b.build_number >= $2::int
     AND (b.build_number > $2::int OR l.id > $3::bigint)
 ORDER BY b.build_number, l.id
@@ -66,7 +66,7 @@ LIMIT $4::bigint;
 SELECT b.build_number, l.id, l.level, l.source, l.output, l.created_at
 FROM tasks t
 JOIN builds b ON b.workspace_id = t.workspace_id
-JOIN agent_logs l ON l.agent_id = b.agent_id
+JOIN agent_logs l ON l.agent_id = b.agent_id AND l.created_at >= b.created_at - interval '1 day'
 WHERE t.id = $1::uuid AND b.build_number >= $2::int
     AND (b.build_number > $2::int OR l.id > $3::bigint)
 ORDER BY b.build_number, l.id

@@ -1,15 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Ingest: reports and build logs from Redis Streams.  Reports come here in order and without gaps
--- (ingest.c sees to that); the keys make a second arrival harmless.
+-- (ingest.c sees to that); the keys make a second arrival harmless.  The time of a report is a part of
+-- its key, because it says in which partition it lies: it is what the report says, so that it is the same
+-- when it comes again, but no earlier than its author (ingest_batch.c) and, with clocks that are far
+-- ahead, no later than tomorrow.
 
 -- name: report_watermarks :many
 -- $1 agent id uuid[]
-SELECT id, watermark, task_id FROM agents WHERE id = ANY ($1::uuid[]);
+SELECT id, watermark, task_id, created_at FROM agents WHERE id = ANY ($1::uuid[]);
 
 -- name: report_insert_statuses :exec
 -- $1 agent uuid[]; $2 number, $3 time in microseconds int8[]; $4 slug, $5 state, $6 message, $7 uri text[]
 INSERT INTO app_statuses (agent_id, seq, slug, state, message, uri, created_at)
-SELECT u.agent_id, u.seq, u.slug, u.state::app_state, u.message, u.uri, to_timestamp(u.at_us / 1000000.0)
+SELECT u.agent_id, u.seq, u.slug, u.state::app_state, u.message, u.uri,
+    least(to_timestamp(u.at_us / 1000000.0), now() + interval '1 day')
 FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::text[])
     AS u (agent_id, seq, at_us, slug, state, message, uri)
 ON CONFLICT DO NOTHING;
@@ -43,7 +47,8 @@ WHERE p.agent_id = u.agent_id AND p.slug = u.slug;
 -- name: report_insert_agent_logs :exec
 -- $1 agent uuid[]; $2 line's number, $3 time in microseconds int8[]; $4 source, $5 level, $6 output text[]
 INSERT INTO agent_logs (agent_id, id, source, level, output, created_at)
-SELECT u.agent_id, u.id, u.source, u.level, u.output, to_timestamp(u.at_us / 1000000.0)
+SELECT u.agent_id, u.id, u.source, u.level, u.output,
+    least(to_timestamp(u.at_us / 1000000.0), now() + interval '1 day')
 FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
     AS u (agent_id, id, at_us, source, level, output)
 ON CONFLICT DO NOTHING;

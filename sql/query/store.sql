@@ -374,19 +374,24 @@ WITH said AS (
     SELECT DISTINCT ON (agent_id) * FROM said ORDER BY agent_id, seq
 )
 UPDATE agents AS a
-SET state = n.state, state_message = n.message, state_uri = n.uri, state_at = n.created_at
+SET state = n.state, state_message = n.message, state_uri = n.uri, state_at = n.created_at,
+    least_seq = least(a.least_seq, n.seq)
 FROM newest n
 WHERE a.id = n.agent_id;
 
 -- name: store_insert_logs :many
 -- $1 job uuid[]; $2 id, $3 time in microseconds int8[]; $4 level, $5 stage, $6 output text[]
+-- The time is the worker's, the same when a line comes again, which makes the key hold across partitions.
 -- Returns the ids under which the change feed tells of these jobs: their tasks, or of imports their own.
 WITH lines AS (
     INSERT INTO build_logs (job_id, id, level, stage, output, created_at)
     SELECT u.job_id, u.id, u.level, u.stage, u.output,
-        CASE WHEN u.at_us = 0 THEN clock_timestamp() ELSE to_timestamp(u.at_us / 1000000.0) END
+        CASE WHEN u.at_us = 0 THEN clock_timestamp()
+            ELSE greatest(least(to_timestamp(u.at_us / 1000000.0), now() + interval '1 day'), j.created_at)
+        END
     FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::text[], $5::text[], $6::text[])
         AS u (job_id, id, at_us, level, stage, output)
+    LEFT JOIN jobs j ON j.id = u.job_id
     ON CONFLICT DO NOTHING
     RETURNING job_id
 )
