@@ -297,7 +297,7 @@ static void test_push_of_what_is_no_template(void **state)
     fake_open(&f);
     assert_int_equal(RUN(&f, "template", "push", "/nonexistent"), 66);
     assert_int_equal(RUN(&f, "template", "push", "/proc/self/task"), 64);
-    HAS(f.err, "has no template.yaml");
+    HAS(f.err, "has neither a template.yaml nor a main.tf");
     assert_int_equal(RUN(&f, "template", "push", dir, "--name", "not ok"), 64);
     fake_close(&f);
 }
