@@ -3,6 +3,7 @@
 #include "agent/remote.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,8 +22,22 @@
 /* With the socket's name it has to fit into an address of AF_UNIX. */
 #define RUN_DIR_MAX 80
 
+/* What nobody else would take away: it is not in the workspace's home. */
+static void empty_run_dir(const char *path)
+{
+    DIR *d = opendir(path);
+    for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(dirfd(d), entry->d_name, 0);
+    if (d != NULL)
+        closedir(d);
+    (void)rmdir(path);
+}
+
 void remote_done(struct remote *r)
 {
+    if (r->run_dir_is_in_tmp)
+        empty_run_dir(r->run_dir);
     free(r->url);
     free(r->manifest);
     free(r->run_dir);
@@ -246,15 +261,17 @@ static enum err choose_state_dir(
     return try_base(in_tmp, workspace, ret_dir, ctx);
 }
 
-static char *choose_run_dir(
-    const struct remote_options *o, const char *state_dir, const char *workspace)
+static char *choose_run_dir(const struct remote_options *o, const char *state_dir,
+    const char *workspace, bool *ret_is_in_tmp)
 {
+    *ret_is_in_tmp = false;
     if (o->run_dir != NULL)
         return mem_strdup(o->run_dir);
     struct strbuf path;
     strbuf_init(&path);
     strbuf_addf(&path, "%s/run", state_dir);
     if (path.len > RUN_DIR_MAX) {
+        *ret_is_in_tmp = true;
         strbuf_clear(&path);
         strbuf_addf(&path, "/tmp/stint-agent-%.8s-%u", workspace, (unsigned)getuid());
     }
@@ -317,7 +334,7 @@ static enum err place(
     enum err e = choose_state_dir(o, workspace, &dir, ctx);
     if (e != ERR_OK)
         return e;
-    r->run_dir = choose_run_dir(o, dir, workspace);
+    r->run_dir = choose_run_dir(o, dir, workspace, &r->run_dir_is_in_tmp);
     return write_manifest(m, dir, r, ctx);
 }
 

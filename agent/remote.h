@@ -17,6 +17,7 @@
 #define AGENT_REMOTE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/err.h"
@@ -31,6 +32,7 @@ struct remote_options {
 struct remote {
     char *url; /* without a '/' at its end */
     char *manifest, *run_dir;
+    bool run_dir_is_in_tmp; /* taken away by remote_done() */
     json_t *workers;
 };
 

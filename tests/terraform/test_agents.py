@@ -85,13 +85,20 @@ def paused(api, task, directory):
     api.pause(task)
     terraform.wait_build(api, task, "stop", "succeeded", deadline=DEADLINE)
     assert api.wait_status(task, "paused", deadline=DEADLINE)
-    assert processes(directory) == []
+    none_left(directory)
+
+
+def none_left(directory):
+    wait_until(lambda: not processes(directory), f"no process of {directory} is left", 30, say=lambda: [
+        (pid, open(f"/proc/{pid}/cmdline").read()[:200]) for pid in processes(directory)])
 
 
 def deleted(cluster, api, task, directory):
     api.remove(task)
     terraform.wait_deleted(cluster, task, DEADLINE)
-    assert processes(directory) == [] and not os.path.exists(directory)
+    none_left(directory)
+    assert not os.path.exists(directory)
+    assert not glob.glob(f"/tmp/stint-agent-{task['workspace_id'][:8]}*")
 
 
 def test_the_host_example(cluster, api, root):
