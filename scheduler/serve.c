@@ -114,7 +114,7 @@ static void bulk_release(struct serve *s, struct bulk *b)
     if (--b->n_open > 0)
         return;
     if (b->is_lost)
-        bus_reply_not_leader(b->bus, s->leader_url);
+        bus_reply_not_leader(b->bus, s->leader_url, true);
     else
         reply_bulk(b);
     for (size_t i = 0; i < b->n; i++)
@@ -143,7 +143,7 @@ static void refuse(struct call *call, enum refusal code, const char *detail)
 static void lose(struct call *call)
 {
     if (call->bulk == NULL) {
-        bus_reply_not_leader(call->bus, call->serve->leader_url);
+        bus_reply_not_leader(call->bus, call->serve->leader_url, true);
         return;
     }
     call->bulk->is_lost = true;
@@ -533,7 +533,7 @@ static void on_queue_query(struct serve *s, struct bus_call *bus, const envelope
 {
     const Stint__V1__QueueQuery *m = e->queue_query;
     if (!s->leader.may_speak(s->leader.arg)) {
-        bus_reply_not_leader(bus, s->leader_url);
+        bus_reply_not_leader(bus, s->leader_url, false);
         return;
     }
     if (m->list != NULL) {
@@ -861,7 +861,7 @@ static void on_leader_query(struct serve *s, struct bus_call *bus, const envelop
     if (s->leader.may_speak(s->leader.arg))
         bus_reply_status(bus, REFUSAL_NONE, "");
     else
-        bus_reply_not_leader(bus, s->leader_url);
+        bus_reply_not_leader(bus, s->leader_url, false);
 }
 
 static void on_step_down(struct serve *s, struct bus_call *bus, const envelope *e)
@@ -907,7 +907,7 @@ static void on_request(void *arg, struct bus_call *bus, const envelope *request)
 {
     struct serve *s = arg;
     if (s->core == NULL || s->is_closed) {
-        bus_reply_not_leader(bus, s->leader_url);
+        bus_reply_not_leader(bus, s->leader_url, false);
         return;
     }
     for (size_t i = 0; i < COUNT(handlers); i++) {

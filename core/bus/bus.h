@@ -56,7 +56,8 @@ void bus_server_speak(struct bus_server *s, const struct wire_versions *versions
 void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply);
 /* The common short answer. */
 void bus_reply_status(struct bus_call *call, enum refusal code, const char *detail);
-void bus_reply_not_leader(struct bus_call *call, const char *leader_url);
+/* `was_taken`: the request was taken in while it led, and may have been done. */
+void bus_reply_not_leader(struct bus_call *call, const char *leader_url, bool was_taken);
 
 /* ---- asking ---- */
 

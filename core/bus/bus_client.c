@@ -295,6 +295,7 @@ static void on_reply(struct bus_request *r, struct server *s, const Stint__V1__E
     if (code != REFUSAL_VERSION && (reply->version < known->min || reply->version > known->max)) {
         finish(r, ERR_FAILED, NULL);
     } else if (code == REFUSAL_NOT_LEADER && r->target == NULL) {
+        r->maybe_heard |= reply->status->was_taken;
         on_not_leader(r, s, reply->status->leader_url);
     } else {
         if (r->target == NULL)

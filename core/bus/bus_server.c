@@ -220,26 +220,28 @@ void bus_reply(struct bus_call *call, Stint__V1__Envelope *reply)
     nng_ctx_send(call->ctx, call->aio);
 }
 
-static void reply_status(
-    struct bus_call *call, enum refusal code, const char *detail, const char *leader_url)
+static void reply_status(struct bus_call *call, Stint__V1__Status *status)
 {
-    Stint__V1__Status status = STINT__V1__STATUS__INIT;
-    status.code = (uint32_t)code;
-    status.detail = (char *)(uintptr_t)(detail != NULL ? detail : "");
-    status.leader_url = (char *)(uintptr_t)(leader_url != NULL ? leader_url : "");
     Stint__V1__Envelope reply = wire_envelope(STINT__V1__ENVELOPE__BODY_STATUS);
-    reply.status = &status;
+    reply.status = status;
     bus_reply(call, &reply);
 }
 
 void bus_reply_status(struct bus_call *call, enum refusal code, const char *detail)
 {
-    reply_status(call, code, detail, NULL);
+    Stint__V1__Status status = STINT__V1__STATUS__INIT;
+    status.code = (uint32_t)code;
+    status.detail = (char *)(uintptr_t)(detail != NULL ? detail : "");
+    reply_status(call, &status);
 }
 
-void bus_reply_not_leader(struct bus_call *call, const char *leader_url)
+void bus_reply_not_leader(struct bus_call *call, const char *leader_url, bool was_taken)
 {
-    reply_status(call, REFUSAL_NOT_LEADER, NULL, leader_url);
+    Stint__V1__Status status = STINT__V1__STATUS__INIT;
+    status.code = REFUSAL_NOT_LEADER;
+    status.leader_url = (char *)(uintptr_t)leader_url;
+    status.was_taken = was_taken;
+    reply_status(call, &status);
 }
 
 /* ---- life ---- */

@@ -284,11 +284,12 @@ void bus_reply_status(struct bus_call *c, enum refusal code, const char *detail)
     bus_reply(c, &e);
 }
 
-void bus_reply_not_leader(struct bus_call *c, const char *leader_url)
+void bus_reply_not_leader(struct bus_call *c, const char *leader_url, bool was_taken)
 {
     Stint__V1__Status status = STINT__V1__STATUS__INIT;
     status.code = REFUSAL_NOT_LEADER;
     status.leader_url = (char *)(uintptr_t)leader_url;
+    status.was_taken = was_taken;
     Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_STATUS);
     e.status = &status;
     bus_reply(c, &e);

@@ -31,6 +31,7 @@ struct peer {
     const char *leader_url; /* not NULL: it does not lead */
     struct bus_call *held[HELD_MAX];
     int n_held, hold_until, n_requests, n_probes;
+    bool had_taken;   /* the requests that it refuses now */
     int n_again;      /* of them, requests that may have been heard before */
     unsigned version; /* of the last request */
     bool is_old;
@@ -63,7 +64,7 @@ static void on_request(void *arg, struct bus_call *call, const Stint__V1__Envelo
     p->n_again += request->again;
     p->version = request->version;
     if (p->leader_url != NULL) {
-        bus_reply_not_leader(call, p->leader_url);
+        bus_reply_not_leader(call, p->leader_url, p->had_taken);
         return;
     }
     if (is_probe) { /* one that is too old for it answers so */
@@ -252,13 +253,24 @@ static void a_request_finds_the_leader(void **state)
     unit_run(loop);
     assert_int_equal(one.n_requests, before + 1);
     assert_int_equal(n_codes[ERR_OK], 3);
+    assert_int_equal(one.n_again, 0);
+
+    /* Whoever led until now may have done what it had taken in. */
+    two.leader_url = NULL;
+    one.leader_url = ipc("two");
+    one.had_taken = true;
+    ask(c, "x", 20000);
+    unit_run(loop);
+    assert_int_equal(two.n_again, 1);
+    one.leader_url = NULL;
+    two.leader_url = ipc("one");
 
     /* The leader dies, the other takes over. */
     two.leader_url = NULL;
     bus_server_free(one.server);
     ask(c, "x", 20000);
     unit_run(loop);
-    assert_int_equal(n_codes[ERR_OK], 4);
+    assert_int_equal(n_codes[ERR_OK], 5);
     bus_client_free(c);
     bus_server_free(two.server);
 }
