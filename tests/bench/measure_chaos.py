@@ -24,8 +24,8 @@ from lib.wait import stays, wait_until
 from measure_write import CAP, NULL_WORKER
 from report import Row
 
-RATE, THREADS = 80, 48
-PHASE = float(__import__("os").environ.get("P", 20))  # seconds before, in and after
+RATE, THREADS = 40, 48
+PHASE = 20.0  # seconds before, in and after
 STEADY = 10.0
 
 

@@ -16,7 +16,7 @@ from lib.wait import wait_until
 from stage import CAP
 
 USERS = ["admin", "bob", "carol"]
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 180
 
 # Beside the app: says "note 1", "note 2" … a few times per start.  A number whose answer was cut off
 # may have been taken or not, so the next try is the next number; ~/accepted has those that were "ok".
@@ -38,7 +38,7 @@ def template(rounds):
 
 
 class World:
-    def __init__(self, stage, seed, directory, clients=6, pace=0.25, verbose=True, rounds=6):
+    def __init__(self, stage, seed, directory, clients=6, pace=0.25, verbose=True, rounds=4):
         self.stage, self.seed, self.pace, self.verbose = stage, seed, pace, verbose
         self.directory, self.rounds = directory, rounds
         self.dice = random.Random(seed)
