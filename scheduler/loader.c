@@ -62,6 +62,7 @@ static void load_tasks(struct core *c, const struct db_result *r)
             .agent_token = db_uuid(r, i, 11),
             .command_id = db_uuid(r, i, 41),
             .update_id = db_uuid(r, i, 42),
+            .build_before = db_uuid(r, i, 43),
             .name = db_text(r, i, 12),
             .provisioner = db_text(r, i, 13),
             .app_slug = db_text(r, i, 14),

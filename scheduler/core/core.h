@@ -272,6 +272,7 @@ struct load_task {
     struct uuid file_id, build_id, job_id, worker_id;
     struct uuid agent_id, agent_token; /* of the newest start build */
     struct uuid command_id, update_id;
+    struct uuid build_before; /* the build before the newest */
     const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
     const char *app_state, *app_health, *lifecycle, *error;
     int32_t build_number, priority, attempt;

@@ -65,6 +65,7 @@ void core_load_task(struct core *c, const struct load_task *l)
     t->organization_id = l->organization_id;
     t->template_id = l->template_id;
     t->build_id = l->build_id;
+    t->build_before = l->build_before;
     t->build_number = l->build_number;
     t->owner = core_owner(c, &l->owner_id, l->owner_name);
     t->version = core_version(c, &l->version_id, &l->file_id, l->template_name);

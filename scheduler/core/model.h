@@ -100,7 +100,7 @@ struct agent {
 
 struct task {
     struct uuid id, workspace_id, organization_id, template_id;
-    struct uuid build_id;
+    struct uuid build_id, build_before; /* the newest, and the one before it (nil: none) */
     struct owner *owner;
     struct version *version;
     struct agent *agent; /* of the newest start build; NULL: none */

@@ -93,6 +93,7 @@ void task_begin_build(struct core *c, struct task *t, const struct uuid *build_i
     limit_end(t);
     if (t->build_number > 0)
         t->start_after_us = 0; /* it is for the first start alone */
+    t->build_before = t->build_id;
     t->build_id = *build_id;
     t->build_number++;
     if (kind == JOB_START && t->app_slug != NULL) {
@@ -389,7 +390,10 @@ bool task_is_expected(struct core *c, const struct task *t)
 /* It was sent before: builds are known by their own ids, the others by that of the command. */
 static bool is_done(enum task_verb verb, const struct task *t, const struct command *cmd)
 {
-    bool is_its_build = !uuid_is_nil(cmd->build_id) && uuid_eq(&t->build_id, cmd->build_id);
+    bool is_named = !uuid_is_nil(cmd->build_id);
+    bool is_its_build = is_named && uuid_eq(&t->build_id, cmd->build_id);
+    if (is_named && uuid_eq(&t->build_before, cmd->build_id)) /* and paused by itself since */
+        return verb != TASK_CANCEL;
     if (verb == TASK_CANCEL)
         return is_its_build && command_is_done(&cmd->id, &t->job.command_id);
     return is_its_build || command_is_done(&cmd->id, &t->update_id);

@@ -32,7 +32,8 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     (SELECT coalesce(max(m.seq), 0) FROM queued_messages m WHERE m.task_id = t.id),
     CASE WHEN t.start_after > now() THEN t.start_after END AS start_after, t.time_limit_ms,
     (extract(epoch FROM now() - j.completed_at) * 1000)::int8 AS ran_ms,
-    t.template_parameters <> '{}' AS has_parameters, t.revision, j.command_id, t.update_id
+    t.template_parameters <> '{}' AS has_parameters, t.revision, j.command_id, t.update_id,
+    o.id AS build_before
 FROM workspaces w
 JOIN tasks t ON t.id = w.task_id
 JOIN users u ON u.id = t.owner_id
@@ -40,6 +41,7 @@ JOIN templates tpl ON tpl.id = w.template_id
 JOIN template_versions v ON v.id = t.template_version_id
 JOIN builds b ON b.id = w.latest_build_id
 JOIN jobs j ON j.id = b.job_id
+LEFT JOIN builds o ON o.workspace_id = w.id AND o.build_number = b.build_number - 1
 LEFT JOIN agents a ON a.id = w.latest_agent_id
 LEFT JOIN apps p ON p.agent_id = a.id AND p.is_task_app
 WHERE w.deleted_at IS NULL

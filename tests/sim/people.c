@@ -378,6 +378,13 @@ static void begin(struct person *p, enum wish wish)
     ask(p);
 }
 
+/* Its pause was canceled, or has failed for good: that is for people to see to. */
+static bool is_left_half_way(const struct person *p)
+{
+    const struct pg_job *j = task_of(p)->build->job;
+    return j->kind == JOB_STOP && j->state != JOB_SUCCEEDED;
+}
+
 static void think(struct person *p)
 {
     if (!p->created) {
@@ -387,6 +394,8 @@ static void think(struct person *p)
         begin(p, next_wish(p));
     } else if (p->wants_it_gone) {
         begin(p, DELETE);
+    } else if (is_left_half_way(p)) {
+        begin(p, PAUSE);
     } else {
         p->done = true;
     }

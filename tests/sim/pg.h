@@ -35,6 +35,7 @@ struct pg_job {
 
 struct pg_build {
     struct uuid id, agent_id;
+    struct uuid before; /* the build of the number before */
     struct pg_task *task;
     struct pg_job *job;
     enum job_kind kind;
@@ -49,6 +50,8 @@ struct pg_task {
     struct pg_agent *agent;
     char *name, *prompt, *provisioner, *host;
     int32_t build_number, priority;
+    int32_t builds; /* how many there are */
+    struct uuid last_build;
     int64_t revision, ttl_ms, bump_ms, start_after_us, time_limit_ms, created_us;
     bool deleted, workspace_deleted, has_parameters;
     int64_t message_seq;

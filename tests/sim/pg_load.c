@@ -183,7 +183,7 @@ static void put_identity(struct query *q, const struct pg_task *t)
     put_text_or_null(q, a != NULL ? a->lifecycle : NULL);
 }
 
-/* Columns 20 to 42. */
+/* Columns 20 to 43. */
 static void put_state(struct query *q, const struct pg_task *t)
 {
     const struct pg_job *j = t->build->job;
@@ -217,6 +217,7 @@ static void put_state(struct query *q, const struct pg_task *t)
     put_int(q, t->revision);
     put_uuid(q, &j->command_id);
     put_uuid(q, &t->update_id);
+    put_uuid(q, &t->build->before);
 }
 
 static int64_t age_of(const struct pg_task *t)
@@ -243,7 +244,7 @@ static void load_tasks(struct query *q)
             *vec_push(&list) = sim->pg->task_list.v[i];
     if (list.n > 0)
         qsort(list.v, list.n, sizeof(*list.v), by_age);
-    put_columns(q, 43);
+    put_columns(q, 44);
     for (size_t i = 0; i < list.n; i++) {
         put_identity(q, list.v[i]);
         put_state(q, list.v[i]);

@@ -149,12 +149,19 @@ static void insert_builds(struct query *q)
             .agent_id = array_uuid(q, 6, i),
             .number = (int32_t)array_int(q, 7, i),
             .kind = pg_kind(array_text(q, 8, i))};
+        sim_trace("build %.8s: number %d of %s, %s", uuid_format(&b->id).s, b->number,
+            b->task != NULL ? b->task->name : "-", array_text(q, 9, i));
         check_unique(map_get(&sim->pg->builds, &b->id) == NULL, "builds");
         map_put(&sim->pg->builds, &b->id, b);
         *vec_push(&sim->pg->build_list) = b;
         if (b->task != NULL && b->number == 1) /* the row of the workspace names it already */
             b->task->build = b;
         check_build(b);
+        if (b->task != NULL) {
+            b->before = b->task->last_build;
+            b->task->last_build = b->id;
+            b->task->builds++;
+        }
         sim->figures.builds++;
     }
 }

@@ -38,9 +38,35 @@ static void a_result_and_the_next_command_are_both_written(void **state)
     stage_close(&s);
 }
 
+/* The answer to a resume was lost; meanwhile its run has paused by itself. */
+static void a_resume_that_comes_again_after_a_pause_is_done(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, default_conf());
+    create(&s, 1);
+    for (unsigned build = 0; build < 3; build++) {
+        static const enum task_verb verbs[] = {TASK_PAUSE, TASK_RESUME, TASK_PAUSE};
+        poll(&s, 1, 1);
+        take(&s);
+        struct job_spec j = given(&s, 0);
+        result_of(&s, 1, &j, OUTCOME_SUCCEEDED, true);
+        assert_int_equal(command(&s, verbs[build], 1, 50 + build), REFUSAL_NONE);
+    }
+    poll(&s, 1, 1);
+    take(&s);
+    struct job_spec stop = given(&s, 0);
+    result_of(&s, 1, &stop, OUTCOME_SUCCEEDED, true);
+    assert_int_equal(command(&s, TASK_RESUME, 1, 51), REFUSAL_NONE);
+    assert_int_equal(s.e.builds_new.n, 0);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_result_and_the_next_command_are_both_written)};
+        cmocka_unit_test(a_result_and_the_next_command_are_both_written),
+        cmocka_unit_test(a_resume_that_comes_again_after_a_pause_is_done),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
