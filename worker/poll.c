@@ -17,7 +17,6 @@
 /* What the newest poll has said. */
 struct said {
     size_t free_slots;
-    size_t n_closed;
     bool draining;
 };
 
@@ -44,7 +43,6 @@ struct poll {
 struct asked {
     struct poll *poll;
     uint64_t number;
-    size_t n_closed;
     bool complete;
     bool draining;
 };
@@ -136,7 +134,7 @@ static void on_failure(struct poll *p, enum err code, const Stint__V1__Envelope 
 static void on_success(struct poll *p, const struct asked *a, const Stint__V1__WorkerWork *w)
 {
     METRIC_ADD(polls, 1);
-    sessions_closed_told(p->sessions, a->n_closed);
+    sessions_told(p->sessions, a->number);
     p->told_drain = p->told_drain || a->draining;
     if (p->away)
         log_info("the scheduler answers again epoch=%llu", (unsigned long long)w->epoch);
@@ -218,11 +216,13 @@ static void ask(struct poll *p)
         provisioner[i] = (char *)(uintptr_t)p->hands->provisioner[i].name;
     struct named named = {0};
     name_jobs(p->slots, &named);
-    const struct uuid *closed = sessions_closed(p->sessions, &a->n_closed);
-    size_t n_all = 0;
+    size_t n_closed, n_opened, n_all = 0;
+    scoped_free struct uuid *closed = sessions_news(p->sessions, false, a->number, &n_closed);
+    scoped_free struct uuid *opened = sessions_news(p->sessions, true, a->number, &n_opened);
     scoped_free struct uuid *all = p->resync ? sessions_list(p->sessions, &n_all) : NULL;
-    scoped_free ProtobufCBinaryData *closed_ids = ids_of(closed, a->n_closed);
-    scoped_free ProtobufCBinaryData *all_ids = ids_of(all, n_all);
+    scoped_free ProtobufCBinaryData *closed_ids = ids_of(closed, n_closed);
+    scoped_free ProtobufCBinaryData *here_ids =
+        p->resync ? ids_of(all, n_all) : ids_of(opened, n_opened);
 
     Stint__V1__WorkerPoll poll = STINT__V1__WORKER_POLL__INIT;
     poll.worker_id = wire_uuid(&p->id.worker_id);
@@ -237,16 +237,15 @@ static void ask(struct poll *p)
     poll.running = named.pointers;
     poll.draining = p->hands->draining;
     poll.epoch = p->epoch;
-    poll.n_session_agent_id = n_all;
-    poll.session_agent_id = all_ids;
+    poll.n_session_agent_id = p->resync ? n_all : n_opened;
+    poll.session_agent_id = here_ids;
     poll.sessions_complete = p->resync;
     poll.version = (char *)(uintptr_t)STINT_VERSION;
-    poll.n_closed_agent_id = a->n_closed;
+    poll.n_closed_agent_id = n_closed;
     poll.closed_agent_id = closed_ids;
     Stint__V1__Envelope request = wire_envelope(STINT__V1__ENVELOPE__BODY_WORKER_POLL);
     request.worker_poll = &poll;
-    p->said = (struct said){
-        .free_slots = poll.free_slots, .n_closed = a->n_closed, .draining = poll.draining};
+    p->said = (struct said){.free_slots = poll.free_slots, .draining = poll.draining};
     p->resync = false;
     bus_send(p->scheduler, &request, ANSWER_WAIT_MS, on_answer, a);
     free(named.refs);
@@ -256,11 +255,10 @@ static void ask(struct poll *p)
 /* Would the poll that is out keep something from us, or from the scheduler? */
 static bool is_outdated(const struct poll *p)
 {
-    size_t now = free_slots(p), n_closed;
-    (void)sessions_closed(p->sessions, &n_closed);
+    size_t now = free_slots(p);
     return (now > 0 && p->said.free_slots == 0) ||
-           now >= p->said.free_slots * 2 + p->slots->room / 4 + 1 || n_closed > p->said.n_closed ||
-           p->resync || p->said.draining != p->hands->draining;
+           now >= p->said.free_slots * 2 + p->slots->room / 4 + 1 ||
+           sessions_have_ended(p->sessions) || p->resync || p->said.draining != p->hands->draining;
 }
 
 void poll_refresh(struct poll *p)

@@ -26,20 +26,30 @@ void session_set_done(struct session_set *set)
     for (size_t i = 0; (s = map_next(&set->by_agent, &i)) != NULL;)
         session_free(s);
     map_done(&set->by_agent);
-    vec_done(&set->closed);
+    vec_done(&set->news);
 }
 
 /* ---- open and close ---- */
 
-/* It is here again: the scheduler must not hear that it has left. */
-static void forget_closed(struct session_set *set, const struct uuid *agent_id)
+static void forget_news(struct session_set *set, const struct uuid *agent_id)
 {
-    for (size_t i = set->closed.n; i-- > 0;) {
-        if (!uuid_eq(&set->closed.v[i], agent_id))
-            continue;
-        memmove(&set->closed.v[i], &set->closed.v[i + 1],
-            (--set->closed.n - i) * sizeof(set->closed.v[0]));
-    }
+    for (size_t i = set->news.n; i-- > 0;)
+        if (uuid_eq(&set->news.v[i].agent_id, agent_id))
+            vec_remove_swap(&set->news, i);
+}
+
+static void put_news(struct session_set *set, const struct uuid *agent_id, bool is_open)
+{
+    forget_news(set, agent_id);
+    *vec_push(&set->news) = (struct session_news){.agent_id = *agent_id, .is_open = is_open};
+}
+
+/* It is in every poll since the first that carried it. */
+void session_news_told(struct session_set *set, uint64_t poll)
+{
+    for (size_t i = set->news.n; i-- > 0;)
+        if (set->news.v[i].poll != 0 && set->news.v[i].poll <= poll)
+            vec_remove_swap(&set->news, i);
 }
 
 struct session *session_open(struct session_set *set, const struct uuid *agent_id, uint64_t id,
@@ -58,7 +68,7 @@ struct session *session_open(struct session_set *set, const struct uuid *agent_i
     s->watermark = watermark > s->watermark ? watermark : s->watermark;
     s->seen_ms = now_ms;
     list_for(it, &s->messages) container_of(it, struct session_message, node)->sent_ms = INT64_MIN;
-    forget_closed(set, agent_id);
+    put_news(set, agent_id, true);
     return s;
 }
 
@@ -75,7 +85,9 @@ struct session *session_find(
 void session_close(struct session_set *set, struct session *s, bool tell)
 {
     if (tell)
-        *vec_push(&set->closed) = s->agent_id;
+        put_news(set, &s->agent_id, false);
+    else
+        forget_news(set, &s->agent_id);
     map_remove(&set->by_agent, &s->agent_id);
     session_free(s);
 }

@@ -49,10 +49,17 @@ struct session {
     struct list messages;
 };
 
+/* What the scheduler was not told: a session has begun, or ended.  The newest of each agent. */
+struct session_news {
+    struct uuid agent_id;
+    bool is_open;
+    uint64_t poll; /* the first one that carries it; 0: none yet */
+};
+
 struct session_set {
     struct map by_agent;
     struct list held;
-    VEC(struct uuid) closed; /* ended, and the scheduler was not told */
+    VEC(struct session_news) news;
 };
 
 void session_set_init(struct session_set *set);
@@ -68,6 +75,8 @@ struct session *session_find(
     struct session_set *set, const struct uuid *agent_id, uint64_t id, int64_t now_ms);
 /* End it.  `tell`: the scheduler is to hear of it.  Messages must have been taken out. */
 void session_close(struct session_set *set, struct session *s, bool tell);
+/* The answer to this poll has come: what it carried is told. */
+void session_news_told(struct session_set *set, uint64_t poll);
 bool session_is_silent(const struct session *s, int64_t now_ms);
 
 /* The poll waits.  An older one is handed out in *ret_older. */

@@ -403,18 +403,32 @@ static void on_tick(void *arg)
 
 /* ---- what the scheduler is told ---- */
 
-const struct uuid *sessions_closed(const struct sessions *s, size_t *ret_n)
+struct uuid *sessions_news(struct sessions *s, bool is_open, uint64_t poll, size_t *ret_n)
 {
-    *ret_n = s->set.closed.n;
-    return s->set.closed.v;
+    struct uuid *ids = mem_calloc(s->set.news.n + 1, sizeof(*ids));
+    *ret_n = 0;
+    for (size_t i = 0; i < s->set.news.n; i++) {
+        struct session_news *news = &s->set.news.v[i];
+        if (news->is_open != is_open)
+            continue;
+        if (news->poll == 0)
+            news->poll = poll;
+        ids[(*ret_n)++] = news->agent_id;
+    }
+    return ids;
 }
 
-void sessions_closed_told(struct sessions *s, size_t n)
+void sessions_told(struct sessions *s, uint64_t poll)
 {
-    size_t left = s->set.closed.n > n ? s->set.closed.n - n : 0;
-    if (left > 0)
-        memmove(s->set.closed.v, s->set.closed.v + n, left * sizeof(s->set.closed.v[0]));
-    s->set.closed.n = left;
+    session_news_told(&s->set, poll);
+}
+
+bool sessions_have_ended(const struct sessions *s)
+{
+    for (size_t i = 0; i < s->set.news.n; i++)
+        if (!s->set.news.v[i].is_open && s->set.news.v[i].poll == 0)
+            return true;
+    return false;
 }
 
 struct uuid *sessions_list(const struct sessions *s, size_t *ret_n)

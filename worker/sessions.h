@@ -44,10 +44,14 @@ void sessions_revoke(struct sessions *s, const struct uuid *agent_id);
 /* Postgres has this agent's reports up to `number`; other ids are ignored. */
 void sessions_committed(struct sessions *s, const struct uuid *agent_id, uint64_t number);
 
-/* Agents whose sessions ended and of which the scheduler was not told; borrowed. */
-const struct uuid *sessions_closed(const struct sessions *s, size_t *ret_n);
-/* It was told of the first n of them. */
-void sessions_closed_told(struct sessions *s, size_t n);
+/* Agents whose sessions have begun, or ended, and of which the scheduler was not told, for the poll
+ * of this number (they grow from 1); free() it.  Begun ones too, although AgentOpen has told of
+ * them: that may have been a leader before this one. */
+struct uuid *sessions_news(struct sessions *s, bool is_open, uint64_t poll, size_t *ret_n);
+/* That poll was answered. */
+void sessions_told(struct sessions *s, uint64_t poll);
+/* A session has ended, and no poll has carried that yet. */
+bool sessions_have_ended(const struct sessions *s);
 /* All agents in session; free() it. */
 struct uuid *sessions_list(const struct sessions *s, size_t *ret_n);
 

@@ -85,6 +85,24 @@ void agent_set_session(struct core *c, struct agent *a, struct worker *w)
     a->said_gone = false;
 }
 
+void agent_claim(struct core *c, struct agent *a, struct worker *w)
+{
+    if (a->session == NULL)
+        agent_set_session(c, a, w);
+    else if (a->session != w)
+        a->also = w;
+}
+
+void agent_unclaim(struct core *c, struct agent *a, const struct worker *w)
+{
+    struct worker *other = a->also != w ? a->also : NULL;
+    bool is_it = a->session == w;
+    if (is_it || a->also == w)
+        a->also = NULL;
+    if (is_it)
+        agent_set_session(c, a, other);
+}
+
 void agent_expected(struct core *c, struct agent *a)
 {
     const struct job *j = &a->task->job;
@@ -143,7 +161,7 @@ void core_agent_open(struct core *c, const struct uuid *worker_id, const struct 
     struct worker *w = map_get(&c->workers, worker_id);
     struct reply r = {.ticket = ticket, .kind = REPLY_AGENT_OPENED, .code = REFUSAL_TOKEN_UNKNOWN};
     if (a != NULL && uuid_eq(&a->token, token)) {
-        a->session = NULL; /* a new session, even if with the same worker */
+        a->session = a->also = NULL; /* a new session, even if with the same worker */
         agent_set_session(c, a, w);
         r.code = REFUSAL_NONE;
         r.watermark_of = a->id;

@@ -86,6 +86,7 @@ struct agent {
     struct uuid id, token;
     struct task *task;
     struct worker *session; /* NULL: not connected */
+    struct worker *also;    /* says that it has a session with it, too: one of them is over */
     enum lifecycle_phase phase;
     enum app_health health; /* of the task's app */
     bool working;
@@ -327,6 +328,10 @@ void agent_end(struct core *c, struct task *t);
 void agent_set_resting(struct core *c, struct agent *a, bool resting);
 /* Where its session is; NULL: nowhere.  Messages on their way follow it. */
 void agent_set_session(struct core *c, struct agent *a, struct worker *w);
+/* A worker names it among its sessions, which may be older than the one that is known. */
+void agent_claim(struct core *c, struct agent *a, struct worker *w);
+/* Its session with this worker, if it has one, is over. */
+void agent_unclaim(struct core *c, struct agent *a, const struct worker *w);
 void agent_tick_sends(struct core *c);
 /* Agents that work and have not been heard of for long are said to have failed. */
 void agent_tick_silent(struct core *c);

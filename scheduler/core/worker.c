@@ -109,15 +109,15 @@ static void take_sessions(struct core *c, struct worker *w, const struct worker_
 {
     for (size_t i = 0; i < p->n_closed; i++) {
         struct agent *a = map_get(&c->agents, &p->closed[i]);
-        if (a != NULL && a->session == w)
-            agent_set_session(c, a, NULL);
+        if (a != NULL)
+            agent_unclaim(c, a, w);
     }
     for (size_t i = 0; i < p->n_sessions; i++) {
         struct agent *a = map_get(&c->agents, &p->sessions[i]);
         if (a == NULL)
             *vec_push(&w->outbox.revoked) = p->sessions[i];
         else
-            agent_set_session(c, a, w);
+            agent_claim(c, a, w);
     }
     if ((anew || !p->knows_us) && !p->sessions_complete)
         w->outbox.resync = true;
@@ -195,8 +195,7 @@ static void worker_gone(struct core *c, struct worker *w)
             "worker fell silent, its jobs go to others worker=%s name=%s jobs=%zu", id.s, name, n);
     struct agent *a;
     for (size_t i = 0; (a = map_next(&c->agents, &i)) != NULL;)
-        if (a->session == w)
-            agent_set_session(c, a, NULL);
+        agent_unclaim(c, a, w);
     w->seen_at_ms = c->now_ms - c->conf.lease_ms;
     if (w->name != NULL)
         write_row(c, w, "gone");

@@ -362,6 +362,8 @@ int main(int argc, char **argv)
     log_init("sim");
     log_set_level(LOG_ERROR + 1);
     read_words(&c, argc, argv);
+    if (c.many.options.trace)
+        log_set_level(LOG_DEBUG);
     become(c.many.options.variant, argv);
     if (c.regressions != NULL)
         return run_regressions(c.regressions);

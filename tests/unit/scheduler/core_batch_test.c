@@ -62,10 +62,59 @@ static void a_resume_that_comes_again_after_a_pause_is_done(void **state)
     stage_close(&s);
 }
 
+static void poll_of(struct stage *s, unsigned worker, const struct uuid *here,
+    const struct uuid *closed, size_t n_closed)
+{
+    struct worker_poll p = {.worker_id = id_of(worker),
+        .name = "w",
+        .host = "h",
+        .version = "1",
+        .provisioners = "local",
+        .knows_us = true,
+        .sessions_complete = true,
+        .sessions = here,
+        .n_sessions = here != NULL,
+        .closed = closed,
+        .n_closed = n_closed};
+    core_worker_poll(s->c, &p, ticket(10000 + worker));
+    take(s);
+}
+
+static size_t mail_of(struct stage *s)
+{
+    struct uuid task = id_of(1), who = id_of(800);
+    static unsigned n = 600;
+    struct uuid send = id_of(++n);
+    vec_clear(&s->mail);
+    core_task_send(s->c, &task, &who, &send, "hello", ticket(78));
+    take(s);
+    return s->mail.n;
+}
+
+/* An agent has gone from worker 1 to worker 2, and both name it; then worker 1 notices. */
+static void the_end_of_an_older_session_is_not_that_of_the_newer(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, default_conf());
+    create(&s, 1);
+    poll(&s, 1, 1);
+    take(&s);
+    struct job_spec start = given(&s, 0);
+    result_of(&s, 1, &start, OUTCOME_SUCCEEDED, true);
+    core_agent_said(s.c, &start.agent_id, NULL, "ready");
+    poll_of(&s, 1, &start.agent_id, NULL, 0);
+    poll_of(&s, 2, &start.agent_id, NULL, 0);
+    poll_of(&s, 1, NULL, &start.agent_id, 1);
+    assert_int_equal(mail_of(&s), 1);
+    stage_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_result_and_the_next_command_are_both_written),
+        cmocka_unit_test(the_end_of_an_older_session_is_not_that_of_the_newer),
         cmocka_unit_test(a_resume_that_comes_again_after_a_pause_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

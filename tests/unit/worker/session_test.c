@@ -64,11 +64,31 @@ static void silence_ends_it(void **state)
     assert_false(session_is_silent(s, 100000)); /* its poll is here */
     (void)session_unhold(s);
     session_close(&set, s, true);
-    assert_int_equal(set.closed.n, 1);
+    assert_int_equal(set.news.n, 1);
+    assert_false(set.news.v[0].is_open);
 
-    /* Back before the scheduler was told: nothing to tell. */
+    /* Back before the scheduler was told: it is not told that it had gone. */
     (void)session_open(&set, &ann, 9, 0, 7000, &held);
-    assert_int_equal(set.closed.n, 0);
+    assert_int_equal(set.news.n, 1);
+    assert_true(set.news.v[0].is_open);
+    session_set_done(&set);
+}
+
+/* Polls 3 and 4 are out; the answers come as they like. */
+static void news_are_told_with_the_poll_that_carried_them(void **state)
+{
+    (void)state;
+    struct session_set set;
+    void *held;
+    session_set_init(&set);
+    (void)session_open(&set, &ann, 7, 0, 1000, &held);
+    set.news.v[0].poll = 3;
+    (void)session_open(&set, &bob, 8, 0, 1000, &held);
+    session_news_told(&set, 2);
+    assert_int_equal(set.news.n, 2);
+    session_news_told(&set, 4);
+    assert_int_equal(set.news.n, 1);
+    assert_true(uuid_eq(&set.news.v[0].agent_id, &bob));
     session_set_done(&set);
 }
 
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test(known_by_its_number),
         cmocka_unit_test(hello_again_ends_the_old_session),
         cmocka_unit_test(silence_ends_it),
+        cmocka_unit_test(news_are_told_with_the_poll_that_carried_them),
         cmocka_unit_test(polls_wait_in_turn),
         cmocka_unit_test(messages_are_due_until_answered),
         cmocka_unit_test(one_that_waits_does_not_grow_old_and_comes_less_and_less_often),
