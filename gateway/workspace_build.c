@@ -10,6 +10,7 @@
 
 #include "gateway/build.h"
 #include "gateway/parameters.h"
+#include "gateway/rights.h"
 #include "gateway/task_cache.h"
 
 #define INVALID "Validation failed."
@@ -18,6 +19,7 @@ struct new_build {
     struct uuid build_id, task_id, version_id;
     Stint__V1__TaskVerb verb;
     const char *reason; /* borrowed from r->json; "" for a delete, whose reason is Coder's */
+    bool orphan;        /* a delete leaves what was made */
     struct parameters_json asked; /* none: the task's stay as they are */
     struct parameters parameters;
 };
@@ -92,6 +94,33 @@ static void settle_parameters(struct request *r, struct new_build *n)
     ask_db(r, b, on_parameters);
 }
 
+static void on_orphan(struct request *r, const struct db_result *const *results)
+{
+    if (db_rows(results[0]) == 1)
+        settle_parameters(r, r->state);
+    else
+        answer_invalid(
+            r, 400, INVALID, "orphan", "is not possible with workspaces of this template");
+}
+
+/* Whoever may change templates may say that what one has made is left.  Said before the delete, so
+ * that it counts for one that is under way, too. */
+static void say_orphan(struct request *r)
+{
+    struct uuid id;
+    if (!rights_may(&r->who, OBJECT_TEMPLATE, ACTION_UPDATE, NULL)) {
+        answer_error(r, 403, "Forbidden.", "Only template administrators may orphan a workspace.");
+        return;
+    }
+    if (!request_param_uuid(r, 0, &id))
+        return;
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_WORKSPACE_ORPHAN);
+    db_add_uuid(b, &id);
+    db_add_uuid(b, &r->who.id);
+    ask_db(r, b, on_orphan);
+}
+
 static void on_workspace(struct request *r, const struct db_result *const *results)
 {
     struct new_build *n = r->state;
@@ -107,6 +136,8 @@ static void on_workspace(struct request *r, const struct db_result *const *resul
     else if (!uuid_is_nil(&asked) && !uuid_eq(&asked, &version))
         answer_invalid(r, 400, INVALID, "template_version_id",
             "A task keeps the template version it was created with.");
+    else if (n->orphan)
+        say_orphan(r);
     else
         settle_parameters(r, n);
 }
@@ -152,16 +183,15 @@ static bool read_reason(struct request *r, struct new_build *n)
     return false;
 }
 
-/* What Coder's provisioners know and tasks have no use for: accepted while it asks for nothing. */
-static bool asks_too_much(struct request *r)
+/* A dry run is accepted while it asks for nothing. */
+static bool read_flags(struct request *r, struct new_build *n)
 {
-    static const char *const flags[] = {"orphan", "dry_run"};
-    for (size_t i = 0; i < COUNT(flags); i++)
-        if (json_is_true(json_object_get(r->json, flags[i]))) {
-            answer_invalid(r, 400, INVALID, flags[i], "is not possible with workspaces of tasks");
-            return true;
-        }
-    return false;
+    n->orphan = json_is_true(json_object_get(r->json, "orphan"));
+    if (n->orphan && n->verb != STINT__V1__TASK_VERB__TASK_VERB_DELETE)
+        answer_invalid(r, 400, INVALID, "orphan", "Only a delete can leave what there is.");
+    else if (json_is_true(json_object_get(r->json, "dry_run")))
+        answer_invalid(r, 400, INVALID, "dry_run", "is not possible with workspaces of tasks");
+    return !r->is_over;
 }
 
 static bool read_parameters(struct request *r, struct new_build *n)
@@ -181,7 +211,7 @@ void build_create(struct request *r)
     struct new_build *n = request_state(r, sizeof(*n), new_build_done);
     if (!request_param_uuid(r, 0, &id) || request_json(r) == NULL || !read_transition(r, n) ||
         !read_reason(r, n) || !request_uuid(r, "template_version_id", &n->version_id) ||
-        asks_too_much(r) || !read_parameters(r, n))
+        !read_flags(r, n) || !read_parameters(r, n))
         return;
     struct db_batch *b = db_batch_new();
     db_batch_add(b, SQL_WORKSPACE_OWNER);

@@ -47,6 +47,16 @@ FROM (
 JOIN tasks t ON t.id = w.task_id
 WHERE w.deleted_at IS NULL;
 
+-- name: workspace_orphan :many
+-- $1 id uuid, $2 who asks uuid
+-- Its delete, also one that is under way and fails, leaves what was made.  No row: its provisioner knows
+-- no such thing.
+INSERT INTO orphaned_workspaces (workspace_id, asked_by)
+SELECT w.id, $2::uuid FROM workspaces w
+WHERE w.id = $1::uuid AND w.provisioner = 'terraform' AND w.deleted_at IS NULL
+ON CONFLICT (workspace_id) DO UPDATE SET asked_by = excluded.asked_by
+RETURNING workspace_id;
+
 -- name: build_list :many
 -- $1 workspace_id uuid, $2 since timestamptz, $3 after_id uuid, $4 limit bigint, $5 offset bigint
 -- Its builds, newest first; after_id: those that are older than that one.

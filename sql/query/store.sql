@@ -483,6 +483,8 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL jsonb_each_text(l.parameters) AS p
     WHERE l.workspace_id = d.workspace_id AND l.build_number = d.build_number - 1
     UNION ALL
+    SELECT 'orphan', 'true' FROM orphaned_workspaces o WHERE o.workspace_id = d.workspace_id
+    UNION ALL
     SELECT 'ephemeral', r ->> 'address'
     FROM template_versions v
     CROSS JOIN LATERAL jsonb_array_elements(v.resources) AS r

@@ -198,3 +198,26 @@ resource "terraform_data" "slow" {{
     assert os.path.exists(f"{world}/{task['workspace_id']}.home")
     api.remove(task)
     terraform.wait_deleted(cluster, task)
+
+
+def test_a_workspace_that_cannot_be_destroyed_is_orphaned(cluster, api, world):
+    """Goal: a delete that fails, and is tried again for ever, ends when somebody who may says orphan;
+    what was made stays."""
+    files = terraform.host(world, extra=f"""
+resource "terraform_data" "stuck" {{
+  provisioner "local-exec" {{
+    when    = destroy
+    command = "test -e {world}/never"
+  }}
+}}
+""")
+    template, _ = terraform.push(api, "stuck", files)
+    task = api.create(template, "x")
+    terraform.wait_build(api, task, "start", "succeeded")
+    api.remove(task)
+    wait_until(lambda: cluster.sql("SELECT 1 FROM jobs WHERE kind = 'delete' AND attempt > 1 "
+                                   "AND error LIKE '%%exit status 1%%'"), "the delete has failed", 120,
+               interval=0.2, say=lambda: cluster.sql("SELECT kind, state, error FROM jobs"))
+    path = f"/workspaces/{task['workspace_id']}/builds"
+    api.post(path, {"transition": "delete", "orphan": True}, expect=(201, 404, 409))
+    terraform.wait_deleted(cluster, task)

@@ -7,12 +7,17 @@ import os
 import random
 import time
 
+import pytest
+
 from lib import terraform
 from lib.wait import wait_until
 
 CLUSTER = dict(workers=1)
 
 KILLS = int(os.environ.get("STINT_TERRAFORM_KILLS", "4"))
+
+
+pytestmark = pytest.mark.timeout(150 + 60 * KILLS)
 
 
 def pieces(world, task):

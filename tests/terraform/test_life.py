@@ -172,6 +172,11 @@ def test_a_task_lives_and_leaves_nothing(cluster, api, world):
     api.resume(task)
     terraform.wait_build(api, task, "start", "succeeded")
     assert here() == [f"{workspace}.0", f"{workspace}.1", f"{workspace}.home"]
+    # The agent is another one, and the provider has its token, not the first one's.
+    again = cluster.sql_one("SELECT a.auth_token::text FROM agents a JOIN workspaces w "
+                            "ON w.latest_agent_id = a.id WHERE w.id = %s", workspace)[0]
+    assert again != token
+    assert terraform.read_told(world, workspace, "start")["agent_token"] == again
     api.remove(task)
     terraform.wait_deleted(cluster, task)
     assert here() == []

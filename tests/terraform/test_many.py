@@ -4,12 +4,17 @@
 import glob
 import os
 
+import pytest
+
 from lib import terraform
 from lib.wait import wait_until
 
 CLUSTER = dict(workers=1, worker={"slots": 4})
 
 TASKS = int(os.environ.get("STINT_TERRAFORM_TASKS", "8"))
+
+
+pytestmark = pytest.mark.timeout(150 + 20 * TASKS)
 
 
 def test_many_tasks_share_what_init_has_made(cluster, api, world):

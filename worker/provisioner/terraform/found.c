@@ -48,21 +48,6 @@ static bool is_coders(const struct instance *i)
     return strncmp(i->type, "coder_", 6) == 0;
 }
 
-/* "module.a[0].type.name" as configuration has it, without the instance's index. */
-static char *address_of(const struct instance *i, bool with_index)
-{
-    struct strbuf b;
-    const char *module = tf_text(i->resource, "module");
-    const json_t *key = json_object_get(i->instance, "index_key");
-    strbuf_init(&b);
-    strbuf_addf(&b, "%s%s%s.%s", module, module[0] != '\0' ? "." : "", i->type, i->name);
-    if (with_index && json_is_integer(key))
-        strbuf_addf(&b, "[%lld]", (long long)json_integer_value(key));
-    else if (with_index && json_is_string(key))
-        strbuf_addf(&b, "[\"%s\"]", json_string_value(key));
-    return strbuf_detach(&b);
-}
-
 /* ---- the task's app and agent ---- */
 
 struct finding {
@@ -260,7 +245,7 @@ static void take_resource(void *arg, const struct instance *i)
     struct finding *f = arg;
     if (is_coders(i))
         return;
-    scoped_free char *address = address_of(i, true);
+    scoped_free char *address = tf_instance_address(i->resource, i->instance);
     json_array_append_new(
         f->out, json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:[], s:o, s:s}", "address", address,
                     "type", i->type, "name", i->name, "icon", "", "hide", 0, "daily_cost", 0,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/strbuf.h"
 
 const char *tf_text(const json_t *o, const char *key)
 {
@@ -51,4 +52,19 @@ char *tf_plain_address(const char *address)
     }
     *to = '\0';
     return out;
+}
+
+char *tf_instance_address(const json_t *resource, const json_t *instance)
+{
+    struct strbuf b;
+    const char *module = tf_text(resource, "module");
+    const json_t *key = json_object_get(instance, "index_key");
+    strbuf_init(&b);
+    strbuf_addf(&b, "%s%s%s.%s", module, module[0] != '\0' ? "." : "", tf_text(resource, "type"),
+        tf_text(resource, "name"));
+    if (json_is_integer(key))
+        strbuf_addf(&b, "[%lld]", (long long)json_integer_value(key));
+    else if (json_is_string(key))
+        strbuf_addf(&b, "[\"%s\"]", json_string_value(key));
+    return strbuf_detach(&b);
 }

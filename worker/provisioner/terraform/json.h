@@ -15,6 +15,8 @@ bool tf_true(const json_t *o, const char *key);
 const json_t *tf_block(const json_t *o, const char *key);
 /* Copies of these keys from one object into another, where they are there and not null. */
 void tf_take(json_t *to, const json_t *from, const char *const *keys);
+/* Of an instance in a state, "module.a[0].type.name[\"key\"]".  malloc'd. */
+char *tf_instance_address(const json_t *resource, const json_t *instance);
 /* An address without its indexes: "module.a[0].x.y["k"]" is "module.a.x.y".  malloc'd. */
 char *tf_plain_address(const char *address);
 

@@ -16,6 +16,7 @@ void message_sum_init(struct message_sum *s)
     strbuf_init(&s->error);
     strbuf_init(&s->last);
     s->ai_tasks = 0;
+    s->on_hook = NULL;
 }
 
 void message_sum_done(struct message_sum *s)
@@ -95,6 +96,14 @@ static void count_ai_tasks(struct message_sum *s, const json_t *o)
         s->ai_tasks++;
 }
 
+static void tell_hook(const struct message_sum *s, const json_t *o)
+{
+    const json_t *hook = json_object_get(o, "hook");
+    if (s->on_hook != NULL && json_is_object(hook))
+        s->on_hook(s->arg, text_of(o, "type"), text_of(json_object_get(hook, "resource"), "addr"),
+            text_of(hook, "action"));
+}
+
 static void take_json(struct message_sum *s, const json_t *o, struct message *ret)
 {
     static const struct {
@@ -108,6 +117,7 @@ static void take_json(struct message_sum *s, const json_t *o, struct message *re
     };
     const json_t *diagnostic = json_object_get(o, "diagnostic");
     count_ai_tasks(s, o);
+    tell_hook(s, o);
     ret->level = LOG_INFO;
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
         if (strcmp(text_of(o, "@level"), levels[i].name) == 0)

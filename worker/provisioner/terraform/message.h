@@ -17,6 +17,9 @@ struct message {
 
 /* Of all lines of a command. */
 struct message_sum {
+    /* A resource's apply_start or apply_complete; NULL: nobody listens. */
+    void (*on_hook)(void *arg, const char *type, const char *address, const char *action);
+    void *arg;
     struct strbuf error; /* the first error: what, why, where */
     struct strbuf last;  /* the last lines that were no JSON */
     unsigned ai_tasks;   /* coder_ai_task that are to be made */

@@ -4,6 +4,7 @@
  *
  *   work/<id>/  src/   the template, copied: some write beside their files
  *               home/  tmp/   Terraform's, empty at first
+ *               done   resources that are done in the apply under way
  *               mark   which version of the state the scheduler is known to have
  *
  * It is gone when the job is over.  What is found when a job begins was left by a worker that was
@@ -33,6 +34,10 @@ enum err must_check place_read(
     const struct run *r, const char *name, struct strbuf *out, struct errctx *ctx);
 /* The scheduler has this version. */
 enum err must_check place_mark(struct run *r, uint64_t version, struct errctx *ctx);
+
+/* Resources that Terraform has said are done; for whoever goes on from what is left here. */
+void place_note_done(const struct run *r, const char *address);
+void place_read_done(const struct run *r, struct strbuf *ret_lines);
 
 /* The tree below from_fd into the directory to_fd: files, directories, links as they are; at its
  * top nothing that Terraform leaves behind. */

@@ -251,6 +251,10 @@ enum err run_command(struct run *r, struct command *c, struct errctx *ctx)
     strbuf_init(&l.part[0]);
     strbuf_init(&l.part[1]);
     message_sum_init(&l.sum);
+    if (c->watcher != NULL) {
+        l.sum.on_hook = c->watcher->hook;
+        l.sum.arg = c->watcher->arg;
+    }
     e = follow(&l, &s, ctx);
     message_sum_done(&l.sum);
     strbuf_done(&l.part[0]);

@@ -58,10 +58,12 @@ struct run {
     bool overflowed;
 };
 
-/* Called while the command runs, whenever `fd` is readable. */
+/* Called while the command runs: whenever `fd` is readable, and of each resource that is begun or
+ * done. */
 struct watcher {
     int fd;
     void (*ready)(void *arg);
+    void (*hook)(void *arg, const char *type, const char *address, const char *action);
     void *arg;
 };
 

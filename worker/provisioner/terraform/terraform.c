@@ -325,10 +325,12 @@ static enum err by_stub(struct build *b, struct errctx *ctx)
     return e;
 }
 
+/* A plan that fails may have another one; an apply that fails has said what is wrong with the
+ * world. */
 static bool is_worth_another_way(const struct build *b, enum err e)
 {
-    return b->transition != &transitions[JOB_START] && e != ERR_OK && e != ERR_CANCELED &&
-           e != ERR_LEASE_LOST && e != ERR_CONFIG && e != ERR_NO_SPACE;
+    return !b->begun && b->transition != &transitions[JOB_START] && e != ERR_OK &&
+           e != ERR_CANCELED && e != ERR_LEASE_LOST && e != ERR_CONFIG && e != ERR_NO_SPACE;
 }
 
 static enum err carry_out(struct build *b, struct errctx *ctx)
@@ -387,6 +389,11 @@ static enum err build_in(
         e = environment_write_config(r, ctx);
     if (e == ERR_OK && has_nothing_to_do(b)) {
         run_line(r, LOG_INFO, b->transition->stage, "There is nothing of this workspace");
+        return ERR_OK;
+    }
+    if (e == ERR_OK && b->transition->destroys && job_fact(r->spec, "orphan")[0] != '\0') {
+        run_line(r, LOG_WARN, b->transition->stage,
+            "The workspace is orphaned, as was asked for: what it has made stays where it is");
         return ERR_OK;
     }
     environment_fill(r, b->transition->name, false);

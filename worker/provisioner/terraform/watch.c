@@ -40,18 +40,22 @@ static enum err put(struct watch *w, const struct strbuf *state, struct errctx *
     return place_mark(w->run, w->version, ctx);
 }
 
-/* What is in the file now, if it is new. */
-static enum err keep_what_is_there(struct watch *w, bool must_be_whole, struct errctx *ctx)
+/* What is in the file now, if it is new.  `over`: the command has ended, and the file is its last
+ * word. */
+static enum err keep_what_is_there(struct watch *w, bool over, struct errctx *ctx)
 {
     struct strbuf state;
     strbuf_init(&state);
     enum err e = place_read(w->run, PLACE_STATE, &state, ctx);
+    bool whole = e == ERR_OK && is_whole(&state);
+    if (whole && !over)
+        taint_others(&w->done, &state, &state);
     if (e == ERR_NOT_FOUND)
         e = ERR_OK;
     else if (e == ERR_OK && !same(&state, &w->kept)) {
-        if (is_whole(&state))
+        if (whole)
             e = put(w, &state, ctx);
-        else if (must_be_whole)
+        else if (over)
             e = err_set(ctx, ERR_FAILED,
                 "Terraform was stopped while it wrote its state; the state before that is kept");
     }
@@ -71,12 +75,29 @@ static void on_change(void *arg)
         w->code = ERR_OK; /* the next change, or the end, tries again */
 }
 
+/* Kept beside the state, for whoever finds it when we were killed. */
+static void on_hook(void *arg, const char *type, const char *address, const char *action)
+{
+    struct watch *w = arg;
+    if (done_set_hear(&w->done, type, address, action))
+        place_note_done(w->run, address);
+}
+
 /* Before the directory is emptied: from then on the scheduler has it. */
 static enum err take_left(struct watch *w, const struct strbuf *left, struct errctx *ctx)
 {
+    struct strbuf lines, state;
+    strbuf_init(&lines);
+    strbuf_init(&state);
+    place_read_done(w->run, &lines);
+    done_set_add_lines(&w->done, lines.s);
+    taint_others(&w->done, left, &state);
     run_line(w->run, LOG_WARN, STAGE,
         "A build of this workspace was cut short here; going on from the state that it has left");
-    return put(w, left, ctx);
+    enum err e = put(w, &state, ctx);
+    strbuf_done(&lines);
+    strbuf_done(&state);
+    return e;
 }
 
 enum err watch_begin(struct watch *w, struct run *r, const struct strbuf *left, uint64_t left_after,
@@ -87,7 +108,9 @@ enum err watch_begin(struct watch *w, struct run *r, const struct strbuf *left, 
     if (r->io->states == NULL)
         return err_set(ctx, ERR_INTERNAL, "there is nowhere to keep Terraform's state");
     const struct job_states *s = r->io->states;
+    done_set_init(&w->done);
     enum err e = s->get(s->arg, r->spec, r->io, &w->kept, &w->version, ctx);
+    done_set_add_state(&w->done, &w->kept);
     if (e == ERR_OK && left->len > 0 && left_after == w->version && !same(left, &w->kept) &&
         is_whole(left))
         e = take_left(w, left, ctx);
@@ -106,7 +129,7 @@ const struct watcher *watch_on(struct watch *w)
     snprintf(src, sizeof(src), "%s/src", w->run->place.dir);
     if (w->fd < 0 || inotify_add_watch(w->fd, src, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MODIFY) < 0)
         return NULL; /* the end will do */
-    w->watcher = (struct watcher){w->fd, on_change, w};
+    w->watcher = (struct watcher){w->fd, on_change, on_hook, w};
     return &w->watcher;
 }
 
@@ -118,5 +141,6 @@ enum err watch_settle(struct watch *w, struct errctx *ctx)
 void watch_end(struct watch *w)
 {
     file_closep(&w->fd);
+    done_set_free(&w->done);
     strbuf_done(&w->kept);
 }

@@ -10,13 +10,15 @@
 #define WORKER_PROVISIONER_TERRAFORM_WATCH_H
 
 #include "worker/provisioner/terraform/run.h"
+#include "worker/provisioner/terraform/taint.h"
 
 struct watch {
     struct run *run;
     uint64_t version;   /* the newest that the scheduler has */
     struct strbuf kept; /* its content */
-    int fd;             /* inotify */
-    enum err code;      /* of the last put */
+    struct done_set done;
+    int fd;        /* inotify */
+    enum err code; /* of the last put */
     struct errctx ctx;
     struct watcher watcher;
 };
