@@ -13,6 +13,7 @@
 #include "gateway/task_cache.h"
 
 #define HASH_BYTES 32
+#define FULL_S     "60" /* some of the oldest may be over by then */
 
 /* The columns of idempotency_get, in order. */
 enum column { IS_SAME, STATUS, TYPE, HEAD, BODY };
@@ -114,6 +115,13 @@ static void on_claim(struct request *r, const struct db_result *const *results)
             "Method, path and body must be the same; a new request needs a new key.");
     } else if (db_rows(row) == 1 && !db_is_null(row, 0, STATUS)) {
         replay(r, row);
+    } else if (db_rows(row) == 0) {
+        metric_add(&r->gw->metrics.idempotency_full, 1);
+        answer_header(r, "retry-after:", FULL_S);
+        answer_problem(r, 429, "idempotency-keys-exhausted",
+            "There are too many Idempotency-Keys of the last 24 hours.",
+            "Each is kept for a day, 10,000 of one person at most. Send the request without one, or "
+            "later.");
     } else {
         answer_header(r, "retry-after:", "1");
         answer_problem(r, 409, "idempotency-key-in-use",

@@ -268,6 +268,8 @@ void queue_add(struct core *c, struct job *j);
 void queue_remove(struct core *c, struct job *j);
 /* Give waiting jobs to workers with room, within the cap. */
 void queue_plan(struct core *c);
+/* Waiting starts that some worker could take if there was room under the cap. */
+size_t queue_waits_for_room(const struct core *c);
 /* The number of an owner's tasks that hold compute has changed: its lanes move. */
 void queue_owner_changed(struct core *c, struct owner *o);
 void queue_done(struct core *c);

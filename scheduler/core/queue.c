@@ -306,6 +306,24 @@ void queue_plan(struct core *c)
     }
 }
 
+static bool has_worker(const struct core *c, const struct pool *p)
+{
+    const struct worker *w;
+    for (size_t i = 0; (w = map_next(&c->workers, &i)) != NULL;)
+        if (worker_can(w, p))
+            return true;
+    return false;
+}
+
+size_t queue_waits_for_room(const struct core *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->pools.n; i++)
+        if (c->pools.v[i]->n_waiting > 0 && has_worker(c, c->pools.v[i]))
+            n += c->pools.v[i]->n_waiting;
+    return n;
+}
+
 /* ---- places, as people ask for them ---- */
 
 /* A lane as the rehearsal sees it. */

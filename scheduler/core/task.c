@@ -441,14 +441,15 @@ static bool has_rested(const struct core *c, const struct list *rest_link)
     return c->now_ms - a->rests_since_ms >= c->conf.make_room_grace_ms;
 }
 
-/* While others wait for the cap, tasks that rest give up their compute, longest rest first. */
+/* While others wait for the cap, tasks that rest give up their compute, longest rest first.  For starts
+ * that no worker could take, such as those of a host that is gone, nobody gives way. */
 void task_pause_to_make_room(struct core *c)
 {
     if (c->n_waiting == 0 || (int64_t)c->n_holding < c->conf.cap)
         return;
     if (list_is_empty(&c->resting) || !has_rested(c, c->resting.next))
         return; /* before counting: the queue may be long */
-    size_t freeing = 0;
+    size_t freeing = 0, wanted = queue_waits_for_room(c);
     struct job *j;
     for (size_t i = 0; (j = map_next(&c->jobs, &i)) != NULL;)
         freeing += j->kind == JOB_STOP || j->kind == JOB_DELETE;
@@ -457,7 +458,7 @@ void task_pause_to_make_room(struct core *c)
     {
         struct agent *a = container_of(it, struct agent, rest_link);
         struct task *t = a->task;
-        if (freeing >= c->n_waiting || !has_rested(c, it))
+        if (freeing >= wanted || !has_rested(c, it))
             return;
         if (build_is_active(t) || t->job.kind != JOB_START || t->job.state != JOB_SUCCEEDED)
             continue;

@@ -176,3 +176,23 @@ def test_a_gateway_killed_between_commit_and_answer(clusters):
         again = own(cluster, 1).post(path, body, prefix=OWN, headers={"Idempotency-Key": key})
         assert again.json() == answer.json() and again.headers["Idempotency-Replayed"] == "true"
         cluster.start_gateway(cluster.gateways[0])
+
+
+def test_too_many_keys_of_a_day(cluster, task):
+    """Goal: at the limit a new key is answered 429 with a time to wait, counted; keys that are there go
+    on to be answered; when old ones are over, new ones are taken."""
+    api = cluster.api()
+    first = say(api, task, "limit-0", "before the limit", expect=201)
+    cluster.sql("INSERT INTO idempotency_keys (user_id, key, request_hash, session_pid, session_start, status, seed) "
+                "SELECT user_id, 'fill-' || i, '', 0, now(), 200, gen_random_uuid() "
+                "FROM idempotency_keys, generate_series(1, 10000) i WHERE key = 'limit-0' RETURNING 1")
+    full = say(api, task, "limit-1", "beyond the limit", expect=429)
+    problem_of(full)
+    assert full.json()["type"] == "urn:stint:problem:idempotency-keys-exhausted"
+    assert int(full.headers["Retry-After"]) > 0
+    metrics = [requests.get(gateway.url + "/metrics", timeout=5).text for gateway in cluster.gateways]
+    assert any("stint_gateway_idempotency_full_total 1\n" in text for text in metrics)
+    assert say(api, task, "limit-0", "before the limit", expect=201).json() == first.json()
+    assert "beyond the limit" not in [m["content"] for m in api.messages(task)]
+    cluster.sql("DELETE FROM idempotency_keys WHERE key LIKE 'fill-%' RETURNING 1")
+    say(api, task, "limit-1", "beyond the limit", expect=201)

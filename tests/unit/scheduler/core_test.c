@@ -322,6 +322,42 @@ static void tasks_at_rest_make_room_and_working_ones_do_not(void **state)
     stage_close(&s);
 }
 
+static void nobody_makes_room_for_a_start_that_no_worker_could_take(void **state)
+{
+    (void)state;
+    struct core_conf conf = default_conf();
+    conf.cap = 1;
+    struct stage s;
+    stage_open(&s, conf);
+    struct job_spec resting = running_task(&s, 1);
+    core_agent_said(s.c, &resting.agent_id, "complete", "ready");
+    struct task_create r = {.task_id = id_of(2),
+        .organization_id = id_of(901),
+        .owner_id = id_of(801),
+        .initiator_id = id_of(801),
+        .template_id = id_of(902),
+        .version_id = id_of(903),
+        .file_id = id_of(904),
+        .provisioner = "elsewhere",
+        .app_slug = "shell",
+        .owner_name = "ann",
+        .template_name = "shell",
+        .name = "stranded",
+        .display_name = "",
+        .prompt = "echo hello"};
+    core_task_create(s.c, &r, ticket(2));
+    for (int i = 0; i < 8; i++) {
+        poll(&s, 1, 4);
+        pass(&s, 500);
+    }
+    assert_int_equal(core_counts(s.c).made_room, 0);
+    create(&s, 3); /* this one could start */
+    poll(&s, 1, 4);
+    pass(&s, 500);
+    assert_int_equal(core_counts(s.c).made_room, 1);
+    stage_close(&s);
+}
+
 static void a_message_reaches_the_worker_that_holds_the_session(void **state)
 {
     (void)state;
@@ -690,6 +726,7 @@ int main(void)
         cmocka_unit_test(commands_follow_the_state),
         cmocka_unit_test(a_waiting_task_is_deleted_at_once),
         cmocka_unit_test(tasks_at_rest_make_room_and_working_ones_do_not),
+        cmocka_unit_test(nobody_makes_room_for_a_start_that_no_worker_could_take),
         cmocka_unit_test(a_message_reaches_the_worker_that_holds_the_session),
         cmocka_unit_test(a_message_is_refused_while_the_app_is_not_well),
         cmocka_unit_test(a_message_follows_the_agent_to_another_worker),
