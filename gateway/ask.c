@@ -39,6 +39,7 @@ static void wait_for_db(struct request *r, struct db_batch *take_batch)
 {
     struct gateway *gw = r->gw;
     if (gw->n_waiting >= WAITING_MAX) {
+        metric_add(&gw->metrics.database_full, 1);
         db_batch_free(take_batch);
         answer_db_failed(r, ERR_DB_DOWN);
         return;

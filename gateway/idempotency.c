@@ -120,7 +120,8 @@ static void on_claim(struct request *r, const struct db_result *const *results)
         answer_header(r, "retry-after:", FULL_S);
         answer_problem(r, 429, "idempotency-keys-exhausted",
             "There are too many Idempotency-Keys of the last 24 hours.",
-            "Each is kept for a day, 10,000 of one person at most. Send the request without one, or "
+            "Each is kept for a day, 10,000 of one person at most. Send the request without one, "
+            "or "
             "later.");
     } else {
         answer_header(r, "retry-after:", "1");

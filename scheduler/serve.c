@@ -15,6 +15,7 @@
 #include "core/base/list.h"
 #include "core/base/parameter.h"
 #include "core/base/text.h"
+#include "scheduler/metric.h"
 #include "scheduler/state.h"
 #include "scheduler/work_message.h"
 
@@ -985,6 +986,7 @@ void serve_reply(struct serve *s, const struct reply *r, uint64_t watermark)
 {
     (void)s;
     struct call *call = r->ticket;
+    METRIC_ADD(refused_full, r->code == REFUSAL_QUEUE_FULL || r->code == REFUSAL_MESSAGES_FULL);
     if (r->kind == REPLY_TASK)
         reply_task(call, r);
     else if (r->kind == REPLY_AGENT_OPENED)

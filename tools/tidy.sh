@@ -189,7 +189,11 @@ check_migrations() {
                         if (!made(w[2], w[n])) lost(substr(s, RSTART, RLENGTH))
                     }
                     if (s ~ /ALTER TABLE.* DROP (COLUMN )?[A-Z_]+/ && s !~ /DROP (CONSTRAINT|DEFAULT|NOT NULL|IDENTITY|EXPRESSION)/) lost("DROP COLUMN")
-                    if (s ~ / RENAME /) lost("RENAME")
+                    # A table that gives its name to a new one with the same columns is still there for everybody.
+                    if (s ~ / RENAME /) {
+                        n = match(s, /ALTER TABLE [A-Z_0-9]+ RENAME TO/) ? split(substr(s, RSTART, RLENGTH), w, " ") : 0
+                        if (n == 0 || !made("TABLE", w[3])) lost("RENAME")
+                    }
                     if (s ~ /ALTER (COLUMN )?[A-Z_]+ (SET DATA )?TYPE /) lost("another type")
                     if (s ~ / SET NOT NULL/) lost("SET NOT NULL")
                     if (s ~ /^ ?TRUNCATE/) lost("TRUNCATE")

@@ -102,7 +102,9 @@ void progress_drain(struct progress *p)
         if (j != NULL && job_add_line(j, w->at_us, w->level, w->stage, w->output) != 0) {
             p->any_dirty = true;
             METRIC_ADD(log_lines, 1);
-        } else if (j == NULL) { /* its lease is lost */
+        } else if (j != NULL) {
+            METRIC_ADD(log_lines_dropped, 1);
+        } else { /* its lease is lost */
             free(w->stage);
             free(w->output);
         }

@@ -441,8 +441,8 @@ static bool has_rested(const struct core *c, const struct list *rest_link)
     return c->now_ms - a->rests_since_ms >= c->conf.make_room_grace_ms;
 }
 
-/* While others wait for the cap, tasks that rest give up their compute, longest rest first.  For starts
- * that no worker could take, such as those of a host that is gone, nobody gives way. */
+/* While others wait for the cap, tasks that rest give up their compute, longest rest first.  For
+ * starts that no worker could take, such as those of a host that is gone, nobody gives way. */
 void task_pause_to_make_room(struct core *c)
 {
     if (c->n_waiting == 0 || (int64_t)c->n_holding < c->conf.cap)
