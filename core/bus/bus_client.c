@@ -97,6 +97,7 @@ struct bus_request {
     int64_t sent_at;
     int64_t resume_at; /* while paused, else INT64_MAX */
     enum err why_late; /* what to say when the deadline passes */
+    unsigned version;  /* in which it was sent */
     unsigned breaks;   /* connections lost on the way */
     bool maybe_heard;  /* by a server whose answer never came */
     unsigned refused;  /* by servers that do not lead */
@@ -199,6 +200,7 @@ static void try(struct bus_request *r)
     memcpy(nng_msg_body(m), r->packed, r->n);
     memcpy((uint8_t *)nng_msg_body(m) + r->n, AGAIN, n_again);
     stamp_version(nng_msg_body(m), s->version);
+    r->version = s->version;
     struct slot *slot = slot_take(s);
     slot->req = r;
     slot->phase = SENDING;
@@ -277,10 +279,11 @@ static void on_not_leader(struct bus_request *r, const struct server *s, const c
 /* It knows older messages only, and says so in one. */
 static bool lower_version(struct bus_request *r, struct server *s, unsigned theirs)
 {
-    if (theirs >= s->version || theirs < r->client->versions.min)
+    if (theirs >= r->version || theirs < r->client->versions.min)
         return false;
-    log_info("speaking to an older server url=%s version=%u", s->url, theirs);
-    s->version = theirs;
+    if (theirs < s->version) /* else another request has learned it before */
+        log_info("speaking to an older server url=%s version=%u", s->url, theirs);
+    s->version = theirs < s->version ? theirs : s->version;
     try(r);
     return true;
 }
