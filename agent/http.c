@@ -472,7 +472,7 @@ struct http_call *http_start(struct loop *l, const struct http_request *request)
     strbuf_init(&c->body);
     c->timer = timer_new(l, on_late, c);
     if (nng_aio_alloc(&c->aio, on_aio, c) != 0)
-        abort(); /* out of memory */
+        mem_out();
     int rv = prepare(c, request);
     if (rv != 0) {
         snprintf(c->why, sizeof(c->why), "\"%.100s\" cannot be asked: %s", request->url,

@@ -69,7 +69,7 @@ static void work(void *arg)
     CURL *curl = curl_easy_init();
     struct curl_slist *accept = curl_slist_append(NULL, "Accept: application/json");
     if (curl == NULL || accept == NULL)
-        abort(); /* out of memory */
+        mem_out();
     set_up(curl, f);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, accept);
     CURLcode code = curl_easy_perform(curl);

@@ -287,9 +287,9 @@ static void stop(struct worker *w)
         loop_on_turn(w->loop, NULL, NULL);
     timer_free(w->drain_timer);
     poll_free(w->poll);
-    results_free(w->results);
     templates_free(w->templates);
-    bus_client_free(w->scheduler);
+    bus_client_free(w->scheduler); /* tells those who wait for an answer, the results among them */
+    results_free(w->results);
     kv_free(w->redis_watch);
     kv_free(w->redis);
     sessions_free(w->sessions);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mem.c - the allocator, asked once: what it refuses ends the process.
+ * mem.c - the allocator, asked once: what it refuses ends the process, whoever asked.
+ * malloc.c sees to those who do not ask here.
  */
 #include "core/base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
+
+void mem_out(void)
+{
+    log_error("out of memory"); /* which takes none */
+    abort();
+}
+
 static void *or_die(void *p)
 {
-    if (p == NULL) {
-        fputs("out of memory\n", stderr);
-        abort();
-    }
+    if (p == NULL)
+        mem_out();
     return p;
 }
 

@@ -74,6 +74,12 @@ static enum err close_group(struct reading *r)
     return ERR_OK;
 }
 
+static enum err check_size(struct reading *r)
+{
+    return r->atoms[r->depth] > ATOMS_MAX ? wrong(r, "written out it is longer than 256 characters")
+                                          : ERR_OK;
+}
+
 /* The last atom is written `n` times. */
 static enum err repeat(struct reading *r, unsigned long n)
 {
@@ -84,8 +90,7 @@ static enum err repeat(struct reading *r, unsigned long n)
     if (n > 1)
         r->atoms[r->depth] += r->last * (n - 1);
     r->last = 0;
-    return r->atoms[r->depth] > ATOMS_MAX ? wrong(r, "written out it is longer than 256 characters")
-                                          : ERR_OK;
+    return check_size(r);
 }
 
 /* ---- its parts ---- */
@@ -261,6 +266,8 @@ static enum err compile(const char *text, regex_t *ret, struct errctx *ctx)
         e = read_one(&r);
     if (e == ERR_OK && r.depth > 0)
         e = wrong(&r, "( without )");
+    if (e == ERR_OK)
+        e = check_size(&r);
     int code = e == ERR_OK ? regcomp(ret, r.out.s, REG_EXTENDED | REG_NOSUB) : 0;
     if (code != 0) {
         regerror(code, ret, why, sizeof(why));

@@ -32,7 +32,7 @@ static void answer(nng_aio *aio, uint16_t status, const char *type, const char *
 {
     nng_http_res *res;
     if (nng_http_res_alloc(&res) != 0)
-        abort(); /* out of memory */
+        mem_out();
     nng_http_res_set_status(res, status);
     nng_http_res_set_header(res, "Content-Type", type);
     nng_http_res_copy_data(res, body, n);
@@ -76,7 +76,7 @@ static void add_handler(
     if (nng_http_handler_alloc(&handler, path, fn) != 0 ||
         nng_http_handler_set_data(handler, mem_dup(source, sizeof(*source)), free) != 0 ||
         nng_http_server_add_handler(a->server, handler) != 0)
-        abort(); /* out of memory, or two handlers for one path */
+        mem_out(); /* or two handlers for one path, which there are not */
 }
 
 static int bound_port(struct admin *a)

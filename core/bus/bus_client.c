@@ -138,7 +138,7 @@ static struct slot *slot_take(struct server *s)
         slot->server = s;
         if (nng_ctx_open(&slot->ctx, s->socket) != 0 ||
             nng_aio_alloc(&slot->aio, on_aio, slot) != 0)
-            abort(); /* out of memory */
+            mem_out();
         item = &slot->node;
     }
     list_append(&s->busy, item);
@@ -467,7 +467,7 @@ static enum err server_open(struct bus_client *c, const char *url, struct errctx
     list_init(&s->free);
     list_init(&s->busy);
     if (nng_req0_open(&s->socket) != 0)
-        abort(); /* out of memory or threads */
+        mem_out();
     nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_MESSAGE_BYTES_MAX);
     nng_socket_set_ms(s->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
     nng_socket_set_ms(s->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);

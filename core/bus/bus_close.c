@@ -77,7 +77,7 @@ bool bus_close(void (*close)(void *owner), void *owner)
     struct closing *c = closing_new(close, owner);
     pthread_t thread;
     if (pthread_create(&thread, NULL, run_close, c) != 0)
-        abort(); /* out of memory or threads */
+        mem_out();
     if (!await(c)) {
         pthread_detach(thread);
         keep(c);
@@ -95,6 +95,6 @@ nng_msg *bus_message_new(size_t n)
 {
     nng_msg *m;
     if (nng_msg_alloc(&m, n) != 0)
-        abort(); /* out of memory */
+        mem_out();
     return m;
 }

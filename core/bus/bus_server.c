@@ -105,7 +105,7 @@ static struct bus_call *call_new(struct bus_server *s)
         return NULL;
     }
     if (nng_aio_alloc(&call->aio, on_aio, call) != 0)
-        abort(); /* out of memory */
+        mem_out();
     s->calls[s->n_calls++] = call;
     return call;
 }
@@ -296,7 +296,7 @@ enum err bus_listen(struct loop *l, const char *url, unsigned calls_max, bus_req
     list_init(&s->free);
     pthread_mutex_init(&s->lock, NULL);
     if (nng_rep0_open(&s->socket) != 0)
-        abort(); /* out of memory or threads */
+        mem_out();
     nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, BUS_MESSAGE_BYTES_MAX);
 
     enum err e = bus_listener_new(s->socket, url, &s->listener, ctx);

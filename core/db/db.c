@@ -199,7 +199,7 @@ static void connect_now(struct db *db)
     db->generation++;
     db->conn = PQconnectStartParams(keys, values, 1);
     if (db->conn == NULL)
-        abort(); /* out of memory */
+        mem_out();
     if (PQstatus(db->conn) == CONNECTION_BAD) {
         db_lose(db, PQerrorMessage(db->conn));
         return;

@@ -235,7 +235,7 @@ static void connect_now(struct kv *kv)
     redisAsyncContext *redis = kv->socket_path != NULL ? redisAsyncConnectUnix(kv->socket_path)
                                                        : redisAsyncConnect(kv->host, kv->port);
     if (redis == NULL)
-        abort(); /* out of memory */
+        mem_out();
     kv->state = CONNECTING;
     kv->redis = redis;
     if (redis->err != 0) {

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 struct post {
@@ -112,8 +113,10 @@ static void on_signal(uv_signal_t *h, int number)
 
 static void must(int status)
 {
-    if (status != 0)
-        abort(); /* no file descriptors for a loop: nothing can be run */
+    if (status == 0)
+        return;
+    log_error("an event loop cannot be made error=%s", LOG_Q(uv_strerror(status)));
+    abort();
 }
 
 struct loop *loop_new(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gateway_fuzz.c - the gateway's own decoders of what strangers send: queries, paths, chunked
- * bodies, framing, tokens, ID tokens, cursors, and text that becomes JSON.  The first byte chooses.
+ * bodies, framing, tokens, ID tokens, cursors, conditions, addresses, options in JSON bodies, and
+ * text that becomes JSON.  The first byte chooses.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,16 @@
 #include "core/base/cleanup.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "gateway/address.h"
 #include "gateway/chunked.h"
+#include "gateway/etag.h"
 #include "gateway/framing.h"
 #include "gateway/json_out.h"
 #include "gateway/jwt.h"
+#include "gateway/own_options.h"
+#include "gateway/own_problem.h"
+#include "gateway/page.h"
+#include "gateway/parameters.h"
 #include "gateway/route.h"
 #include "gateway/search.h"
 #include "gateway/task_events.h"
@@ -140,12 +147,55 @@ static void fuzz_cursors(const char *text)
         abort();
 }
 
+/* A list that names everything is "*"; what is quoted in it is not half of a tag. */
+static void fuzz_etags(const char *text)
+{
+    int64_t numbers[2];
+    char cursor[PAGE_CURSOR_SIZE];
+    (void)etag_list_has(text, "0123456789abcdef", NULL);
+    (void)etag_list_has(text, "0123456789abcdef", "fedcba9876543210");
+    if (!page_cursor_parse(text, 'x', numbers, 2))
+        return;
+    page_cursor_format('x', numbers, 2, cursor);
+    if (!page_cursor_parse(cursor, 'x', numbers, 2))
+        abort();
+}
+
+static void fuzz_addresses(const char *text)
+{
+    struct address a, again;
+    struct address_nets nets;
+    char shown[ADDRESS_TEXT_SIZE];
+    if (address_parse(text, strlen(text), &a)) {
+        address_format(&a, shown);
+        if (!address_parse(shown, strlen(shown), &again) || memcmp(&a, &again, sizeof(a)) != 0)
+            abort();
+    }
+    if (address_nets_parse(text, &nets))
+        (void)address_nets_have(&nets, &(struct address){{0}});
+    address_nets_parse("0.0.0.0/0, ::/0", &nets);
+    (void)address_of_client(&nets, &(struct address){{0}}, text);
+}
+
+static void fuzz_body(const char *text, size_t n)
+{
+    struct task_options o;
+    struct own_problem p = {0};
+    struct parameters_json given;
+    json_t *body = json_loadb(text, n, 0, NULL);
+    if (json_is_object(body) && own_options_read(body, &o, &p) && strlen(o.display_name) > n)
+        abort();
+    if (body != NULL)
+        (void)parameters_from_json(body, &given);
+    json_decref(body);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n == 0)
         return 0;
     scoped_free char *text = mem_strndup((const char *)data + 1, n - 1);
-    switch (data[0] % 9) {
+    switch (data[0] % 12) {
     case 0:
         fuzz_search(text);
         break;
@@ -169,6 +219,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         break;
     case 7:
         fuzz_cursors(text);
+        break;
+    case 8:
+        fuzz_etags(text);
+        break;
+    case 9:
+        fuzz_addresses(text);
+        break;
+    case 10:
+        fuzz_body(text, strlen(text));
         break;
     default:
         fuzz_json(text, strlen(text));

@@ -27,16 +27,6 @@
 
 #define LAB_DEADLINE_MS 20000
 
-#ifdef __SANITIZE_THREAD__
-/* nng counts its dialers' users with atomics that ThreadSanitizer cannot see in Debian's library,
- * so that the last one's end seems to race with the others'. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:pthread_mutex_destroy";
-}
-#endif
-
 struct lab {
     char path[64];
     int dir;

@@ -68,6 +68,7 @@ static void patterns_are_refused(void **state)
         {"a{1001}",                                     "1000"             },
         {"((a{25}){25}){25}",                           "256"              },
         {"((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)", "256"              },
+        {"(a{100})(b{100})(c{100})",                    "256"              },
         {"a++",                                         "another repeat"   },
         {"*a",                                          "nothing before it"},
         {"(a",                                          "( without )"      },
