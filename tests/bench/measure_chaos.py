@@ -6,8 +6,8 @@ Idempotency-Key and is sent again, to either gateway, until it is answered; so w
 and what is in Postgres can be compared exactly.  A job is done when Postgres has committed its
 success; the null provisioner does it at once, so it is the scheduling that is measured.
 
-Recovery: jobs done in the last ten seconds of the phase after, when what had piled up is worked
-off, in percent of those of the phase before.
+Recovery: jobs per second in the last 15 s of the phase after, in percent of those of the phase before;
+above 100 % while what had piled up is worked off.
 """
 
 import random
@@ -26,7 +26,8 @@ from report import Row
 
 RATE, THREADS = 40, 48
 PHASE = 20.0  # seconds before, in and after
-STEADY = 10.0
+WARM = 8.0    # until plans are made and what was due meanwhile is worked off
+STEADY = 15.0
 
 
 class Load:
@@ -171,7 +172,7 @@ def chaos(stage, size):
 
 def misfortune(stage, cluster, name, strike):
     with Load(stage, cluster) as load:
-        stays(lambda: True, duration=3)  # caches are warm
+        stays(lambda: True, duration=WARM)
         marks = [now(cluster)]
         stays(lambda: True, duration=PHASE)
         marks.append(now(cluster))
