@@ -11,6 +11,7 @@
 #include "gateway/build.h"
 #include "gateway/json_out.h"
 #include "gateway/queue.h"
+#include "gateway/resource_json.h"
 #include "gateway/task.h"
 
 /* The columns of build_read, in order. */
@@ -70,6 +71,7 @@ enum column {
     STATUS_APP_ID,
     STATUS_ID,
     PRESET_ID,
+    RESOURCES,
 };
 
 /* One row of it. */
@@ -199,6 +201,33 @@ static struct app_said said_of(struct row w)
     };
 }
 
+/* Of Terraform's builds: the agent goes into one of them. */
+struct agent_place {
+    struct row w;
+    const struct db_result *apps;
+};
+
+static void write_agent(void *arg, struct strbuf *out)
+{
+    const struct agent_place *p = arg;
+    const struct agent_row agent = agent_of(p->w);
+    const struct app_said said = said_of(p->w);
+    agent_write(&agent, &(struct agent_parts){.apps = p->apps, .said = &said}, out);
+}
+
+static bool write_resources(struct row w, const struct db_result *apps, struct strbuf *out)
+{
+    struct agent_place place = {w, apps};
+    const struct resource_set set = {.json = text_of(w, RESOURCES),
+        .owner_id = id_of(w, ID),
+        .job_id = id_of(w, JOB_ID),
+        .created_at = time_of(w, CREATED_AT),
+        .transition = text_of(w, TRANSITION),
+        .write_agent = has(w, AGENT_ID) ? write_agent : NULL,
+        .arg = &place};
+    return resources_write(&set, out);
+}
+
 static void write_resource(struct row w, const struct db_result *apps, struct strbuf *out)
 {
     const struct agent_row agent = agent_of(w);
@@ -225,7 +254,7 @@ void build_write_resources(const struct db_result *const *results, size_t i, str
 {
     const struct row w = {results[0], i};
     json_open(out, '[');
-    if (has(w, AGENT_ID))
+    if (!write_resources(w, results[1], out) && has(w, AGENT_ID))
         write_resource(w, results[1], out);
     json_close(out, ']');
 }

@@ -7,6 +7,7 @@
 
 #include "gateway/agent.h"
 #include "gateway/json_out.h"
+#include "gateway/resource_json.h"
 #include "gateway/version.h"
 
 /* First the version, so that one that is not there is 404; then its rows. */
@@ -145,6 +146,7 @@ void version_rich_parameters(struct request *r)
 struct resources {
     struct uuid version_id, job_id;
     int64_t created_at;
+    bool has_agent;
 };
 
 /* An agent that has not begun. */
@@ -160,34 +162,42 @@ static void write_agent(const struct resources *s, const struct db_result *apps,
     agent_write(&a, &(struct agent_parts){.apps = apps}, out);
 }
 
+struct version_agent {
+    const struct resources *s;
+    const struct db_result *apps;
+};
+
+static void write_agent_of(void *arg, struct strbuf *out)
+{
+    const struct version_agent *a = arg;
+    write_agent(a->s, a->apps, out);
+}
+
+/* Of a template without resources of its own: the local provisioner's. */
+static const char workspace_row[] =
+    "[{\"address\":\"workspace\",\"type\":\"stint_workspace\",\"name\":\"workspace\","
+    "\"ephemeral\":true}]";
+
+/* Those of a start, and those of them that a stop leaves, as Coder's import shows both. */
 static void on_apps(struct request *r, const struct db_result *const *results)
 {
     const struct resources *s = r->state;
-    struct strbuf *out = &r->out;
-    json_open(out, '[');
-    json_open(out, '{');
-    json_put_uuid(out, "id", &s->version_id);
-    json_put_time(out, "created_at", s->created_at);
-    json_put_uuid(out, "job_id", &s->job_id);
-    json_put_text(out, "workspace_transition", "start");
-    json_put_text(out, "type", "stint_workspace");
-    json_put_text(out, "name", "workspace");
-    json_put_bool(out, "hide", false);
-    json_put_text(out, "icon", "");
-    json_key(out, "agents");
-    json_open(out, '[');
-    write_agent(s, results[0], out);
-    json_close(out, ']');
-    json_key(out, "metadata"), json_open(out, '['), json_close(out, ']');
-    json_put_int(out, "daily_cost", 0);
-    json_close(out, '}');
-    json_close(out, ']');
-    answer_json(r, 200);
-}
-
-static void answer_empty_array(struct request *r)
-{
+    struct version_agent agent = {s, results[0]};
+    const char *json = db_rows(results[1]) == 1 ? db_text(results[1], 0, 0) : "";
+    struct resource_set set = {
+        .json = strcmp(json, "[]") == 0 && s->has_agent ? workspace_row : json,
+        .owner_id = s->version_id,
+        .job_id = s->job_id,
+        .created_at = s->created_at,
+        .transition = "start",
+        .write_agent = s->has_agent ? write_agent_of : NULL,
+        .arg = &agent};
     json_open(&r->out, '[');
+    (void)resources_write(&set, &r->out);
+    set.transition = "stop";
+    set.only_kept = true;
+    set.write_agent = NULL;
+    (void)resources_write(&set, &r->out);
     json_close(&r->out, ']');
     answer_json(r, 200);
 }
@@ -195,13 +205,17 @@ static void answer_empty_array(struct request *r)
 static void ask_apps(struct request *r, const struct db_result *const *results)
 {
     const struct version_head h = version_head(results[0], 0);
-    if (!h.has_agent) {
-        answer_empty_array(r);
-        return;
-    }
     struct resources *s = request_state(r, sizeof(*s), NULL);
-    *s = (struct resources){.version_id = h.id, .job_id = h.job_id, .created_at = h.created_at};
-    ask_rows(r, results, SQL_TEMPLATE_VERSION_APPS, on_apps);
+    *s = (struct resources){.version_id = h.id,
+        .job_id = h.job_id,
+        .created_at = h.created_at,
+        .has_agent = h.has_agent};
+    struct db_batch *b = db_batch_new();
+    db_batch_add(b, SQL_TEMPLATE_VERSION_APPS);
+    db_add_uuid(b, &h.id);
+    db_batch_add(b, SQL_TEMPLATE_VERSION_RESOURCES);
+    db_add_uuid(b, &h.id);
+    ask_db(r, b, on_apps);
 }
 
 void version_resources(struct request *r)
@@ -210,12 +224,6 @@ void version_resources(struct request *r)
 }
 
 /* ---- variables, external-auth ---- */
-
-static void on_nothing(struct request *r, const struct db_result *const *results)
-{
-    (void)results;
-    answer_empty_array(r);
-}
 
 /* The columns of template_version_variables. */
 enum variable_column {
@@ -259,7 +267,37 @@ void version_variables(struct request *r)
     version_find(r, ask_variables);
 }
 
+/* Nobody can log in to them, so nobody is kept from starting a task: the token is empty then. */
+static void on_external_auth(struct request *r, const struct db_result *const *results)
+{
+    json_t *rows = db_rows(results[0]) == 1 ? json_loads(db_text(results[0], 0, 0), 0, NULL) : NULL;
+    size_t i;
+    json_t *row;
+    json_open(&r->out, '[');
+    json_array_foreach(rows, i, row)
+    {
+        const char *id = json_string_value(json_object_get(row, "id"));
+        json_open(&r->out, '{');
+        json_put_text(&r->out, "id", id != NULL ? id : "");
+        json_put_text(&r->out, "type", "");
+        json_put_text(&r->out, "display_name", id != NULL ? id : "");
+        json_put_text(&r->out, "display_icon", "");
+        json_put_text(&r->out, "authenticate_url", "");
+        json_put_bool(&r->out, "authenticated", false);
+        json_put_bool(&r->out, "optional", true);
+        json_close(&r->out, '}');
+    }
+    json_close(&r->out, ']');
+    json_decref(rows);
+    answer_json(r, 200);
+}
+
+static void ask_external_auth(struct request *r, const struct db_result *const *results)
+{
+    ask_rows(r, results, SQL_TEMPLATE_VERSION_EXTERNAL_AUTH, on_external_auth);
+}
+
 void version_external_auth(struct request *r)
 {
-    version_find(r, on_nothing);
+    version_find(r, ask_external_auth);
 }

@@ -17,7 +17,8 @@ CROSS JOIN LATERAL (
         tpl.active_version_id, b.deadline, w.ttl_ms, extract(epoch FROM now() - j.completed_at)::bigint,
         w.latest_build_id <> b.id AND lj.state = 'succeeded', a.disconnected_at, w.deleted_at,
         la.id, la.state::text, la.state_message, la.state_uri, la.state_at, lp.id,
-        md5(la.id::text || la.state_at::text)::uuid, t.template_version_preset_id
+        md5(la.id::text || la.state_at::text)::uuid, t.template_version_preset_id,
+        br.resources::text
     FROM builds b
     JOIN workspaces w ON w.id = b.workspace_id
     JOIN tasks t ON t.id = w.task_id
@@ -30,6 +31,7 @@ CROSS JOIN LATERAL (
     JOIN templates tpl ON tpl.id = w.template_id
     LEFT JOIN users i ON i.id = b.initiator_id
     LEFT JOIN workers k ON k.id = j.worker_id
+    LEFT JOIN build_resources br ON br.build_id = b.id
     LEFT JOIN agents a ON a.id = b.agent_id
     LEFT JOIN agents la ON la.id = w.latest_agent_id
     LEFT JOIN apps lp ON lp.agent_id = la.id AND lp.is_task_app

@@ -93,6 +93,14 @@ LEFT JOIN template_version_values g
 WHERE d.template_version_id = $1::uuid
 ORDER BY d.position;
 
+-- name: template_version_resources :one
+-- $1 id uuid
+SELECT resources::text FROM template_versions WHERE id = $1::uuid;
+
+-- name: template_version_external_auth :one
+-- $1 id uuid
+SELECT external_auth::text FROM template_versions WHERE id = $1::uuid;
+
 -- name: template_version_forget_values :exec
 -- $1 id uuid
 DELETE FROM template_version_values g

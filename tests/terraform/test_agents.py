@@ -157,6 +157,12 @@ def test_the_template_of_the_documentation(cluster, api, root):
     key = next(v for v in variables if v["name"] == "anthropic_api_key")
     assert key["sensitive"] and key["required"] and key["value"] == ""
 
+    shown = api.get(f"/templateversions/{version['id']}/resources", expect=200).json()
+    assert {(r["workspace_transition"], r["type"], r["name"]) for r in shown} == {
+        ("start", "terraform_data", "home"), ("start", "terraform_data", "process"),
+        ("stop", "terraform_data", "home")}
+    assert [r["name"] for r in shown if r["agents"]] == ["process"]
+
     task = api.create(template, "say hello")
     directory = os.path.join(root, task["workspace_id"])
     terraform.wait_build(api, task, "start", "succeeded", deadline=DEADLINE)
@@ -164,6 +170,8 @@ def test_the_template_of_the_documentation(cluster, api, root):
     now = wait_until(lambda: (s := api.task(task)["current_state"]) and s["message"] == "begun: say hello" and s,
                      "the report over MCP", DEADLINE, interval=0.1, say=lambda: (api.task(task), said(directory)))
     assert now["uri"] == "https://example.com/work"
+    made = terraform.build(api, task)["resources"]
+    assert sorted(r["name"] for r in made) == ["home", "process"] and sum(len(r["agents"]) for r in made) == 1
     assert api.app(task, "ccw")["slug"] == "ccw"
     wait_until(lambda: api.app(task, "ccw")["health"] == "healthy", "its health", DEADLINE)
     api.wait_state(task, "idle", deadline=DEADLINE)
