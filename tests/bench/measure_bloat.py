@@ -128,7 +128,7 @@ def one_minute(stage, cluster, minute):
         done = stage.create(cluster, "bus", clients=64, rate=RATE, seconds=60, redis_url=cluster.redis.url)
     now, busy = metrics(cluster), busy_seconds(cluster) - busy
     found = tables(cluster)
-    _, (p50, p99) = cluster.sql_one(CLAIMS)
+    p50, p99 = cluster.sql_one(CLAIMS)[1] or (0, 0)  # nothing was claimed
     commits = now["stint_scheduler_commits_total"] - before["stint_scheduler_commits_total"]
     waited = now["stint_scheduler_commit_microseconds_total"] - before["stint_scheduler_commit_microseconds_total"]
     seen = {
