@@ -154,6 +154,19 @@ void agent_tick_silent(struct core *c)
     }
 }
 
+/* A hello that had waited for a worker which slept may be older than the session that is known; a
+ * worker that is not known names the session with its polls. */
+static void begin_session(struct core *c, struct agent *a, struct worker *w)
+{
+    struct worker *before = a->session;
+    if (w == NULL)
+        return;
+    a->session = NULL; /* a new session, even if with the same worker */
+    agent_set_session(c, a, w);
+    if (before != w)
+        a->also = before;
+}
+
 void core_agent_open(struct core *c, const struct uuid *worker_id, const struct uuid *agent_id,
     const struct uuid *token, void *ticket)
 {
@@ -161,8 +174,7 @@ void core_agent_open(struct core *c, const struct uuid *worker_id, const struct 
     struct worker *w = map_get(&c->workers, worker_id);
     struct reply r = {.ticket = ticket, .kind = REPLY_AGENT_OPENED, .code = REFUSAL_TOKEN_UNKNOWN};
     if (a != NULL && uuid_eq(&a->token, token)) {
-        a->session = a->also = NULL; /* a new session, even if with the same worker */
-        agent_set_session(c, a, w);
+        begin_session(c, a, w);
         r.code = REFUSAL_NONE;
         r.watermark_of = a->id;
         task_mark_changed(c, a->task);

@@ -24,16 +24,17 @@
 
 struct row {
     const char *name, *text;
-    unsigned seeds;
+    unsigned seeds;     /* variants: within which it must be found */
+    const char *faults; /* under these */
 };
 
 static const struct row faults[] = {
-#define FAULT(symbol, name, text) {name, text, 0},
+#define FAULT(symbol, name, text) {name, text, 0, NULL},
 #include "tests/sim/fault.def"
 };
 
 static const struct row variants[] = {
-#define VARIANT(symbol, name, seeds, text) {name, text, seeds},
+#define VARIANT(symbol, name, seeds, faults, text) {name, text, seeds, faults},
 #include "tests/sim/variant.def"
 };
 
@@ -306,8 +307,9 @@ static int run_variants(const struct many *m, char **argv)
     for (size_t v = VARIANT_NONE + 1; v < COUNT(variants); v++) {
         char command[4400];
         snprintf(command, sizeof(command),
-            "'%s' --variant %s --seeds %u --jobs %u --until-found 2>/dev/null | grep '^seed '",
-            argv[0], variants[v].name, variants[v].seeds, m->jobs);
+            "'%s' --variant %s --faults %s --seeds %u --jobs %u --until-found 2>/dev/null | "
+            "grep '^seed '",
+            argv[0], variants[v].name, variants[v].faults, variants[v].seeds, m->jobs);
         char line[600] = "";
         FILE *f = popen(command, "r");
         if (f == NULL || fgets(line, sizeof(line), f) == NULL) {

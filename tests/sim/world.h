@@ -43,7 +43,7 @@ enum fault {
 #define FAULTS_ALL ((1u << FAULT_COUNT) - 1)
 
 enum variant {
-#define VARIANT(symbol, name, seeds, text) VARIANT_##symbol,
+#define VARIANT(symbol, name, seeds, faults, text) VARIANT_##symbol,
 #include "tests/sim/variant.def"
     VARIANT_COUNT
 };

@@ -107,6 +107,15 @@ static void the_end_of_an_older_session_is_not_that_of_the_newer(void **state)
     poll_of(&s, 2, &start.agent_id, NULL, 0);
     poll_of(&s, 1, NULL, &start.agent_id, 1);
     assert_int_equal(mail_of(&s), 1);
+
+    /* A hello to worker 1 comes late; the session with worker 2 is there all the time. */
+    struct uuid one = id_of(1), stranger = id_of(9);
+    core_agent_open(s.c, &one, &start.agent_id, &start.agent_token, ticket(6));
+    core_agent_open(s.c, &stranger, &start.agent_id, &start.agent_token, ticket(7));
+    poll_of(&s, 1, NULL, &start.agent_id, 1);
+    vec_clear(&s.mail);
+    poll_of(&s, 2, NULL, NULL, 0);
+    assert_true(s.mail.n > 0); /* what was on its way comes again */
     stage_close(&s);
 }
 
