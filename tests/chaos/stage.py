@@ -303,7 +303,7 @@ class Stage:
             return []
 
     def sandboxes(self):
-        return sandboxes.processes(self.marker)
+        return sandboxes.at_once(self.marker)
 
     def log_ends(self, size):
         return "\n".join(f"--- {node}\n{process.log(whole=True)[-size:]}"

@@ -296,7 +296,7 @@ class Sampler:
 
     def _run(self):
         while not self._end.is_set():
-            found = self.cluster.sandbox_processes()
+            found = sandboxes.at_once(self.cluster.marker)
             self.n += 1
             if len(found) > self.most:
                 self.most, self.worst = len(found), found

@@ -40,6 +40,13 @@ def processes(marker):
     return found
 
 
+def at_once(marker):
+    """Of processes(), the workspaces that were alive at one and the same moment: its end.  On a busy
+    machine a look takes long enough for one to end and another one to begin in it."""
+    found = processes(marker)
+    return {workspace: pids for workspace, pids in found.items() if not all(is_dead(p) for p in pids)}
+
+
 def status(pid):
     """/proc/<pid>/status as a dict of strings; empty when there is no such process."""
     try:
