@@ -105,7 +105,7 @@ static void fuzz_conf_file(const char *text)
     if (e == ERR_OK)
         check(app.cap >= 1 && app.cap <= 50 && app.lease_ms >= 1000 && app.lease_ms <= 3600000);
     else
-        check(ctx.text[0] != '\0' && text_is_utf8(ctx.text, strlen(ctx.text)));
+        check(ctx.text[0] != '\0'); /* with the file's own bytes; the log makes text of them */
     conf_done(&spec, &app);
     close(fd);
 }
