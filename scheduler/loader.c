@@ -63,6 +63,7 @@ static void load_tasks(struct core *c, const struct db_result *r)
             .command_id = db_uuid(r, i, 41),
             .update_id = db_uuid(r, i, 42),
             .build_before = db_uuid(r, i, 43),
+            .series = (int32_t)db_int(r, i, 44),
             .name = db_text(r, i, 12),
             .provisioner = db_text(r, i, 13),
             .app_slug = db_text(r, i, 14),

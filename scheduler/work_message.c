@@ -97,6 +97,7 @@ static void fill_spec(Stint__V1__JobSpec *m, const struct job_spec *j, struct uu
         return;
     m->build_id = wire_uuid(&j->build_id);
     m->build_number = (uint32_t)j->build_number;
+    m->series = (uint32_t)j->series;
     m->workspace_id = wire_uuid(&j->workspace_id);
     m->workspace_name = m->task_name = lend(j->workspace_name);
     m->task_id = wire_uuid(&j->task_id);

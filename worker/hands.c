@@ -165,6 +165,7 @@ static struct job *read_job(struct hands *h, const Stint__V1__JobSpec *w)
     struct job_spec s = {.token = w->token,
         .kind = (enum job_kind)w->kind,
         .attempt = w->attempt,
+        .series = w->series,
         .build_number = w->build_number};
     if (!read_ids(w, &s)) {
         log_error("the scheduler sent a job that is not well formed; it is left alone kind=%d",
@@ -178,6 +179,7 @@ static struct job *read_job(struct hands *h, const Stint__V1__JobSpec *w)
     }
     struct job *j = job_new(&s, p);
     j->owner = h;
+    j->io.lease = &h->lease;
     if (p != NULL && !p->immediate) {
         j->io.line = progress_line;
         j->io.arg = h->progress;

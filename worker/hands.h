@@ -25,6 +25,7 @@ struct hands {
     const struct job_states *states;
     struct provisioner provisioner[PROVISIONERS_MAX];
     size_t n_provisioners;
+    struct job_lease lease; /* of all jobs in hand; moved by poll.c */
     bool draining;
     bool giving_up; /* what is under way is told to stop and handed back */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "worker/metric.h"
@@ -43,6 +44,7 @@ struct poll {
 struct asked {
     struct poll *poll;
     uint64_t number;
+    int64_t sent_mono_ms;
     bool complete;
     bool draining;
 };
@@ -66,6 +68,7 @@ struct poll *poll_new(struct loop *l, struct bus_client *scheduler, const struct
         .on_first = on_first,
         .arg = arg};
     p->again = timer_new(l, on_again, p);
+    atomic_store(&hands->lease.until_mono_ms, INT64_MAX);
     return p;
 }
 
@@ -116,6 +119,25 @@ static void take_work(struct poll *p, const Stint__V1__WorkerWork *w)
     }
 }
 
+/* Jobs that we do not hold any more have been told so already. */
+static void renew(
+    struct poll *p, const struct asked *a, const Stint__V1__WorkerWork *w, uint64_t epoch)
+{
+    _Atomic int64_t *until = &p->hands->lease.until_mono_ms;
+    int64_t had = atomic_load(until), now = clock_mono_ms();
+    if (w->lease_ms == 0) {
+        if (epoch != w->epoch) /* a new leader, perhaps one that does not tell */
+            atomic_store(until, INT64_MAX);
+        return;
+    }
+    int64_t end = a->sent_mono_ms + w->lease_ms;
+    if (had <= now && end > now && p->slots->n[JOB_RUNNING] > 0)
+        log_warn("jobs in hand stood still while their lease was in doubt; they go on ms=%lld",
+            (long long)(now - had));
+    if (had == INT64_MAX || end > had)
+        atomic_store(until, end);
+}
+
 static void on_failure(struct poll *p, enum err code, const Stint__V1__Envelope *reply)
 {
     METRIC_ADD(poll_failures, 1);
@@ -139,7 +161,9 @@ static void on_success(struct poll *p, const struct asked *a, const Stint__V1__W
     if (p->away)
         log_info("the scheduler answers again epoch=%llu", (unsigned long long)w->epoch);
     p->away = false;
+    uint64_t epoch = p->epoch;
     take_work(p, w);
+    renew(p, a, w, epoch);
     if (!p->is_known) {
         p->is_known = true;
         p->on_first(p->arg);
@@ -209,6 +233,7 @@ static void ask(struct poll *p)
     struct asked *a = mem_alloc(sizeof(*a));
     *a = (struct asked){.poll = p,
         .number = slots_poll_sent(p->slots),
+        .sent_mono_ms = clock_mono_ms(),
         .complete = p->resync,
         .draining = p->hands->draining};
     char *provisioner[PROVISIONERS_MAX];

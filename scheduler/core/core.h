@@ -275,7 +275,7 @@ struct load_task {
     struct uuid build_before; /* the build before the newest */
     const char *name, *provisioner, *app_slug, *owner_name, *template_name, *host;
     const char *app_state, *app_health, *lifecycle, *error;
-    int32_t build_number, priority, attempt;
+    int32_t build_number, priority, attempt, series;
     int64_t token, status_seq, message_seq, revision;
     int64_t ttl_ms, activity_bump_ms, deadline_left_ms; /* the last counts with has_deadline */
     int64_t start_after_us;                             /* 0: none, or it is over */

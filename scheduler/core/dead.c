@@ -53,6 +53,7 @@ static void revive(struct core *c, struct job *j)
 {
     c->counts.revived++;
     j->attempt = 0;
+    j->series++;
     j->cancel_requested = false;
     j->ready_at_ms = 0;
     j->seq = 0; /* its age in the queue counts from now */

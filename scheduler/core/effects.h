@@ -269,7 +269,7 @@ struct job_spec {
     struct uuid agent_id, agent_token;
     int64_t token;
     enum job_kind kind;
-    int32_t attempt, build_number;
+    int32_t attempt, build_number, series;
     bool wants_prompt, wants_parameters, wants_facts;
     const char *provisioner, *workspace_name, *owner_name, *app_slug, *template_name;
 };

@@ -76,6 +76,7 @@ struct job_spec job_spec_of(const struct job *j)
     s.template_name = t->version->template_name;
     s.build_id = t->build_id;
     s.build_number = t->build_number;
+    s.series = t->job.series;
     s.workspace_id = t->workspace_id;
     s.workspace_name = t->name;
     s.task_id = t->id;
@@ -256,7 +257,8 @@ void core_job_result(struct core *c, const struct uuid *worker_id, const struct 
         !uuid_eq(&j->worker->id, worker_id)) {
         c->counts.stale_results++;
         struct uuid_str id = uuid_format(&r->job.id);
-        log_debug("result refused as stale job=%s token=%lld", id.s, (long long)r->job.token);
+        log_info("a result is refused, its lease is over job=%s token=%lld", id.s,
+            (long long)r->job.token);
         return;
     }
     take_logs(c, j, r);

@@ -91,6 +91,7 @@ void core_load_task(struct core *c, const struct load_task *l)
         .token_was = l->token,
         .command_id = l->command_id,
         .attempt = l->attempt,
+        .series = l->series,
         .priority = l->priority,
         .holds_compute = l->holds_compute,
         .in_doubt = l->build_number > 1 || l->token > 1, /* for all that the rows say */

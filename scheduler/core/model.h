@@ -57,6 +57,7 @@ struct job {
     int64_t token, token_was; /* token_was: as Postgres has it */
     struct uuid command_id;   /* the newest cancel or retry, as its sender calls it */
     int32_t attempt, priority;
+    int32_t series; /* counts returns from the dead */
     bool holds_compute;
     bool in_doubt; /* before its lease something may have been begun: its "clean" is no proof */
     bool cancel_requested;

@@ -33,7 +33,8 @@ SELECT t.id, t.organization_id, t.owner_id, w.template_id, t.template_version_id
     CASE WHEN t.start_after > now() THEN t.start_after END AS start_after, t.time_limit_ms,
     (extract(epoch FROM now() - j.completed_at) * 1000)::int8 AS ran_ms,
     t.template_parameters <> '{}' AS has_parameters, t.revision, j.command_id, t.update_id,
-    o.id AS build_before
+    o.id AS build_before,
+    (SELECT coalesce(max(d.retries), 0) FROM dead_jobs d WHERE d.job_id = j.id) AS series
 FROM workspaces w
 JOIN tasks t ON t.id = w.task_id
 JOIN users u ON u.id = t.owner_id

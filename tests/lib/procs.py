@@ -153,7 +153,7 @@ class Process:
 
     def metric(self, name):
         """A number of its /metrics."""
-        url = re.search(r'\badmin="?(http://[^\s"]+)', self.log()).group(1)
+        url = self.wait_log(r'\badmin="?(http://[^\s"]+)').group(1)
         with urllib.request.urlopen(url.rstrip("/") + "/metrics", timeout=60) as answer:
             text = answer.read().decode()
         return float(re.search(rf"^{name} (\S+)$", text, re.M).group(1))

@@ -26,7 +26,7 @@ struct pg_job {
     enum job_kind kind;
     enum job_state state;
     int64_t token, created_us, completed_us;
-    int32_t attempt, priority;
+    int32_t attempt, priority, series;
     bool holds_compute, cancel_requested;
     char *provisioner, *error;
     struct pg_task *task; /* NULL: an import */

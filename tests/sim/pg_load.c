@@ -218,6 +218,7 @@ static void put_state(struct query *q, const struct pg_task *t)
     put_uuid(q, &j->command_id);
     put_uuid(q, &t->update_id);
     put_uuid(q, &t->build->before);
+    put_int(q, j->series);
 }
 
 static int64_t age_of(const struct pg_task *t)
@@ -244,7 +245,7 @@ static void load_tasks(struct query *q)
             *vec_push(&list) = sim->pg->task_list.v[i];
     if (list.n > 0)
         qsort(list.v, list.n, sizeof(*list.v), by_age);
-    put_columns(q, 44);
+    put_columns(q, 45);
     for (size_t i = 0; i < list.n; i++) {
         put_identity(q, list.v[i]);
         put_state(q, list.v[i]);

@@ -201,6 +201,7 @@ static void update_job(struct query *q, size_t i, struct pg_job *j)
 {
     struct pg_job was = *j;
     (void)job_state_parse(array_text(q, 3, i), &j->state);
+    j->series += was.state == JOB_FAILED && j->state == JOB_PENDING;
     j->worker_id = array_uuid(q, 2, i);
     j->token = array_int(q, 4, i);
     j->attempt = (int32_t)array_int(q, 6, i);

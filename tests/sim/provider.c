@@ -175,6 +175,8 @@ static bool is_stale(const struct place *p, const struct job_spec *spec)
         return false;
     if (spec->build_number != p->build_number)
         return spec->build_number < p->build_number;
+    if (spec->series != p->series)
+        return spec->series < p->series;
     if (ends != p->ends)
         return ends < p->ends;
     return uuid_eq(&spec->job_id, &p->job_id) && spec->token < p->token;
@@ -186,6 +188,7 @@ static enum err fence(struct place *p, const struct job_spec *spec, struct errct
         return err_set(ctx, ERR_LEASE_LOST, "stale");
     p->is_fenced = true;
     p->build_number = spec->build_number;
+    p->series = spec->series;
     p->ends = spec->kind != JOB_START;
     p->job_id = spec->job_id;
     p->token = spec->token;

@@ -38,7 +38,7 @@ struct place {
     bool gone; /* deleted */
     /* fence.json */
     bool is_fenced, ends;
-    unsigned build_number;
+    unsigned build_number, series;
     uint64_t token;
     struct uuid job_id;
     /* the sandbox */

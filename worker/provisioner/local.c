@@ -143,6 +143,8 @@ static enum err start_anew(struct local *l, struct workspace *ws, const struct j
     if (e == ERR_OK && secrets_are_named(t))
         e = secrets_open(l->secrets_dir, t, &secrets_fd, ctx);
     if (e == ERR_OK)
+        e = workspace_check(ws, io, ctx);
+    if (e == ERR_OK)
         e = manifest_write(ws, spec, t, ctx);
     if (e != ERR_OK)
         return e;
@@ -200,7 +202,7 @@ static enum err local_start(void *self, const struct job_spec *spec, struct job_
 
     scoped(workspace_freep) struct workspace *ws = NULL;
     job_io_line(io, spec, LOG_INFO, "Preparing workspace", "Opening the workspace's storage");
-    e = workspace_open(l->host.data_dir, &spec->workspace_id, true, LOCK_WAIT_MS, io, &ws, ctx);
+    e = workspace_open(l->host.data_dir, spec, true, LOCK_WAIT_MS, io, &ws, ctx);
     found->clean = false;
     return e != ERR_OK ? e : start_in(l, ws, spec, t, io, found, ctx);
 }
@@ -234,8 +236,7 @@ static enum err local_stop(void *self, const struct job_spec *spec, struct job_i
 {
     struct local *l = self;
     scoped(workspace_freep) struct workspace *ws = NULL;
-    enum err e =
-        workspace_open(l->host.data_dir, &spec->workspace_id, false, LOCK_WAIT_MS, io, &ws, ctx);
+    enum err e = workspace_open(l->host.data_dir, spec, false, LOCK_WAIT_MS, io, &ws, ctx);
     if (e != ERR_OK)
         return e;
     found->on_host = ws != NULL;
@@ -253,9 +254,9 @@ static enum err local_delete(void *self, const struct job_spec *spec, struct job
     scoped(workspace_freep) struct workspace *ws = NULL;
     /* Made if missing, so that there is a place to leave the mark "gone" under a lock; a workspace
      * that has the mark already is done. */
-    enum err e =
-        workspace_open(l->host.data_dir, &spec->workspace_id, true, LOCK_WAIT_MS, io, &ws, ctx);
-    if (e == ERR_LEASE_LOST && atomic_load(&io->call) != JOB_ABANDON)
+    enum err e = workspace_open(l->host.data_dir, spec, true, LOCK_WAIT_MS, io, &ws, ctx);
+    if (e == ERR_LEASE_LOST && atomic_load(&io->call) != JOB_ABANDON &&
+        workspace_is_gone(l->host.data_dir, &spec->workspace_id))
         return workspace_finish_delete(l->host.data_dir, &spec->workspace_id, ctx);
     if (e == ERR_OK)
         e = stop_in(l, ws, spec, io, ctx);
@@ -263,7 +264,8 @@ static enum err local_delete(void *self, const struct job_spec *spec, struct job
     if (e != ERR_OK)
         return e;
     job_io_line(io, spec, LOG_INFO, "Deleting workspace", "Removing its files");
-    return workspace_delete(ws, ctx);
+    e = workspace_check(ws, io, ctx);
+    return e != ERR_OK ? e : workspace_delete(ws, ctx);
 }
 
 /* ---- life ---- */

@@ -169,6 +169,13 @@ static void halt(pid_t pid, int64_t end_ms)
         (void)poll(NULL, 0, 1);
 }
 
+void process_kill(const struct process *p)
+{
+    scoped_fd int fd = process_open(p);
+    if (fd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+}
+
 bool process_end_by_title(const char *title, int64_t wait_ms)
 {
     int64_t end_ms = clock_mono_ms() + wait_ms;

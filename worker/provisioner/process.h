@@ -25,6 +25,8 @@ struct process {
 bool process_look_up(pid_t pid, struct process *ret_process);
 /* The same process, still alive? */
 bool process_is_alive(const struct process *p);
+/* SIGKILL, to that process and no other of its number. */
+void process_kill(const struct process *p);
 /* A pidfd of it, -1 when it is gone. */
 int process_open(const struct process *p);
 

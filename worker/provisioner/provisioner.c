@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
+
+#define DOUBT_AGAIN_MS 20
 
 void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level level,
     const char *stage, const char *fmt, ...)
@@ -24,8 +27,18 @@ void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level 
         io->line(io->arg, spec, names[level], stage, output);
 }
 
+static bool is_in_doubt(struct job_io *io)
+{
+    return io->lease != NULL && atomic_load(&io->call) != JOB_ABANDON &&
+           clock_mono_ms() >= atomic_load(&io->lease->until_mono_ms);
+}
+
 enum err job_io_check(struct job_io *io, struct errctx *ctx)
 {
+    while (is_in_doubt(io)) {
+        struct pollfd none = {.fd = -1};
+        (void)poll(&none, 1, DOUBT_AGAIN_MS);
+    }
     switch (atomic_load(&io->call)) {
     case JOB_CANCEL:
         return err_set(ctx, ERR_CANCELED, "canceled");

@@ -36,6 +36,7 @@ struct job_spec {
     struct uuid file_id;
     struct uuid build_id;
     unsigned build_number; /* grows with every build of the workspace */
+    unsigned series; /* grows with every series of tries that somebody asked for, within a build */
     struct uuid workspace_id;
     struct uuid task_id;
     struct uuid agent_id; /* nil: the template has no agent */
@@ -63,8 +64,16 @@ enum job_call {
     JOB_ABANDON, /* the lease is lost: stop and touch nothing more */
 };
 
+/* The leases of a worker's jobs are certain until this time of clock_mono_ms(); later another
+ * worker may have them, unless the scheduler says otherwise.  INT64_MAX: nothing is known of an
+ * end. */
+struct job_lease {
+    _Atomic int64_t until_mono_ms;
+};
+
 struct job_io {
     _Atomic int call;
+    const struct job_lease *lease; /* NULL: it has none */
     int call_fd; /* readable once the call is no longer JOB_GO_ON; -1 for immediate provisioners */
     void (*line)(void *arg, const struct job_spec *spec, const char *level, const char *stage,
         const char *output);
@@ -89,7 +98,9 @@ struct job_states {
 /* A line of progress for people.  Never the prompt, never a token. */
 void job_io_line(struct job_io *io, const struct job_spec *spec, enum log_level level,
     const char *stage, const char *fmt, ...) printf_like(5, 6);
-/* ERR_OK while the job shall go on, ERR_CANCELED or ERR_LEASE_LOST when not. */
+/* ERR_OK while the job shall go on, ERR_CANCELED or ERR_LEASE_LOST when not.  While the lease is in
+ * doubt (this process was stopped, or the scheduler is not heard of) it waits for the answer:
+ * before every step that touches something, ask. */
 enum err job_io_check(struct job_io *io, struct errctx *ctx);
 /* Wait until fd (-1: none) is readable, the call changes, or the time is over: true if fd is
  * readable. */

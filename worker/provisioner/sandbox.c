@@ -205,6 +205,20 @@ static enum err died(struct workspace *ws, struct errctx *ctx)
         ctx, ERR_UNAVAILABLE, "the sandbox ended at once%s%s", words[0] != '\0' ? ": " : "", words);
 }
 
+/* We were stopped while we started it, and another worker, which could not see it, has the
+ * workspace: it goes, and nobody else's. */
+static void withdraw(int info_fd, pid_t supervisor)
+{
+    struct job_io quiet = {.call_fd = -1};
+    struct process init;
+    struct errctx ctx;
+    pid_t pid = 0;
+    if (await_child_pid(info_fd, supervisor, &quiet, &pid, &ctx) != ERR_OK || pid == 0 ||
+        !process_look_up(pid, &init))
+        return;
+    process_kill(&init);
+}
+
 static enum err spawn(struct sandbox_host *h, struct workspace *ws, const struct bwrap_plan *p,
     struct sandbox_record *record, struct job_io *io, struct errctx *ctx)
 {
@@ -212,6 +226,10 @@ static enum err spawn(struct sandbox_host *h, struct workspace *ws, const struct
     pid_t pid = 0;
     pid_t supervisor = 0;
     enum err e = bwrap_spawn(&h->bwrap, p, &info_fd, &supervisor, ctx);
+    if (e == ERR_OK && !workspace_is_held(ws)) {
+        withdraw(info_fd, supervisor);
+        return err_set(ctx, ERR_LEASE_LOST, "another worker has taken over the workspace");
+    }
     if (e == ERR_OK)
         e = await_child_pid(info_fd, supervisor, io, &pid, ctx);
     if (e != ERR_OK)
@@ -242,6 +260,8 @@ enum err sandbox_start(struct sandbox_host *host, struct workspace *ws,
     e = plan(host, ws, order, title.s, &p, ctx);
     if (e == ERR_OK)
         e = job_io_check(io, ctx);
+    if (e == ERR_OK)
+        e = workspace_check(ws, io, ctx);
     if (e == ERR_OK)
         e = spawn(host, ws, &p, record, io, ctx);
     return e;

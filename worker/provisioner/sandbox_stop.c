@@ -88,6 +88,8 @@ enum err sandbox_stop(struct sandbox_host *host, struct workspace *ws,
     enum err e = ERR_OK;
     if (process_fd >= 0 && !at_once)
         e = ask(process_fd, record->grace_ms, io, ctx);
+    if (e == ERR_OK)
+        e = workspace_check(ws, io, ctx);
     if (e == ERR_OK && process_fd >= 0)
         e = kill_hard(host, ws, process_fd, ctx);
     if (e != ERR_OK)
@@ -95,6 +97,9 @@ enum err sandbox_stop(struct sandbox_host *host, struct workspace *ws,
 
     if (record->init.pid == 0 && !uuid_is_nil(&record->build_id) && !end_half_started(ws, record))
         return still_there(ctx);
+    e = workspace_check(ws, io, ctx); /* the group may be another sandbox's now */
+    if (e != ERR_OK)
+        return e;
     cgroup_kill(&host->cgroup, &ws->id);
     cgroup_remove(&host->cgroup, &ws->id);
     return workspace_remove_record(ws, ctx);

@@ -54,21 +54,88 @@ static bool is_current(const struct workspace *ws)
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
-static enum err lock(struct workspace *ws, int64_t wait_ms, struct job_io *io, struct errctx *ctx)
+/* The lock that we hold, or wait for, still is the one of that name. */
+bool workspace_is_held(const struct workspace *ws)
 {
-    ws->lock_fd = openat(ws->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat held, named;
+    return fstat(ws->lock_fd, &held) == 0 &&
+           fstatat(ws->dir_fd, "lock", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+static enum err lost_to_another(const struct workspace *ws, struct errctx *ctx)
+{
+    return err_set(
+        ctx, ERR_LEASE_LOST, "another worker has taken over workspace %s", uuid_format(&ws->id).s);
+}
+
+enum err workspace_check(struct workspace *ws, struct job_io *io, struct errctx *ctx)
+{
+    enum err e = job_io_check(io, ctx);
+    if (e == ERR_LEASE_LOST)
+        return e;
+    return workspace_is_held(ws) ? ERR_OK : lost_to_another(ws, ctx);
+}
+
+static enum err open_lock(struct workspace *ws, const char *name, int flags, struct errctx *ctx)
+{
+    file_closep(&ws->lock_fd);
+    ws->lock_fd = openat(ws->dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
     if (ws->lock_fd < 0)
         return file_errno(ctx, "cannot open the lock of workspace %s", uuid_format(&ws->id).s);
-    int64_t end_ms = clock_mono_ms() + wait_ms;
+    return ERR_OK;
+}
+
+/* The fence first: it refuses us if it is we whose lease is the older one. */
+static enum err take_over(struct workspace *ws, const struct job_spec *spec, struct errctx *ctx)
+{
+    char name[UUID_STR_LEN + 32];
+    snprintf(name, sizeof(name), "lock.%s.%llu", uuid_format(&spec->job_id).s,
+        (unsigned long long)spec->token);
+    enum err e = workspace_fence(ws, spec, ctx);
+    if (e == ERR_OK)
+        e = open_lock(ws, name, O_TRUNC, ctx);
+    if (e != ERR_OK)
+        return e;
+    if (flock(ws->lock_fd, LOCK_EX | LOCK_NB) != 0 ||
+        renameat(ws->dir_fd, name, ws->dir_fd, "lock") != 0)
+        return file_errno(ctx, "cannot take over the lock of workspace %s", uuid_format(&ws->id).s);
+    log_warn("took a workspace over from a worker that does not let go workspace=%s token=%llu",
+        uuid_format(&ws->id).s, (unsigned long long)spec->token);
+    return ERR_OK;
+}
+
+/* One try; *ret_done false: somebody else holds it. */
+static enum err try_lock(struct workspace *ws, bool *ret_done, struct errctx *ctx)
+{
+    enum err e = ERR_OK;
+    if (ws->lock_fd < 0 || !workspace_is_held(ws))
+        e = open_lock(ws, "lock", 0, ctx);
+    if (e != ERR_OK)
+        return e;
+    bool locked = flock(ws->lock_fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno != EWOULDBLOCK && errno != EINTR)
+        return file_errno(ctx, "cannot lock workspace %s", uuid_format(&ws->id).s);
+    *ret_done = locked && workspace_is_held(ws);
+    return ERR_OK;
+}
+
+static enum err lock(struct workspace *ws, const struct job_spec *spec, int64_t wait_ms,
+    struct job_io *io, struct errctx *ctx)
+{
+    int64_t begin_ms = clock_mono_ms();
     for (int pause_ms = 5;; pause_ms = pause_ms < 100 ? pause_ms * 2 : 100) {
-        if (flock(ws->lock_fd, LOCK_EX | LOCK_NB) == 0)
-            return ERR_OK;
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return file_errno(ctx, "cannot lock workspace %s", uuid_format(&ws->id).s);
-        enum err e = job_io_check(io, ctx);
+        bool done = false;
+        enum err e = try_lock(ws, &done, ctx);
+        if (e != ERR_OK || done)
+            return e;
+        e = job_io_check(io, ctx);
         if (e != ERR_OK)
             return e;
-        if (clock_mono_ms() >= end_ms)
+        int64_t waited_ms = clock_mono_ms() - begin_ms;
+        if (spec->token > 0 && waited_ms >= LOCK_STALE_MS)
+            return take_over(ws, spec, ctx);
+        if (waited_ms >= wait_ms)
             return err_set(ctx, ERR_TIMEOUT,
                 "another action holds workspace %s for longer than %lld s", uuid_format(&ws->id).s,
                 (long long)(wait_ms / 1000));
@@ -83,8 +150,8 @@ static void let_go(struct workspace *ws)
 }
 
 /* One try: ERR_CONFLICT when the directory was renamed away while we waited. */
-static enum err open_and_lock(
-    struct workspace *ws, bool make, int64_t wait_ms, struct job_io *io, struct errctx *ctx)
+static enum err open_and_lock(struct workspace *ws, const struct job_spec *spec, bool make,
+    int64_t wait_ms, struct job_io *io, struct errctx *ctx)
 {
     struct uuid_str name = uuid_format(&ws->id);
     if (make && is_gone(ws))
@@ -93,7 +160,7 @@ static enum err open_and_lock(
     if (e == ERR_OK)
         e = file_open_dir(ws->parent_fd, name.s, &ws->dir_fd, ctx);
     if (e == ERR_OK)
-        e = lock(ws, wait_ms, io, ctx);
+        e = lock(ws, spec, wait_ms, io, ctx);
     if (e == ERR_OK && !is_current(ws)) {
         let_go(ws);
         return ERR_CONFLICT;
@@ -101,12 +168,15 @@ static enum err open_and_lock(
     return e;
 }
 
-enum err workspace_open(const char *data_dir, const struct uuid *id, bool make,
+enum err workspace_open(const char *data_dir, const struct job_spec *spec, bool make,
     int64_t lock_wait_ms, struct job_io *io, struct workspace **ret_ws, struct errctx *ctx)
 {
     scoped(workspace_freep) struct workspace *ws = mem_alloc(sizeof(*ws));
-    *ws = (struct workspace){
-        .id = *id, .data_dir = mem_strdup(data_dir), .parent_fd = -1, .dir_fd = -1, .lock_fd = -1};
+    *ws = (struct workspace){.id = spec->workspace_id,
+        .data_dir = mem_strdup(data_dir),
+        .parent_fd = -1,
+        .dir_fd = -1,
+        .lock_fd = -1};
     scoped_fd int data_fd = -1;
     enum err e = file_open_dir(AT_FDCWD, data_dir, &data_fd, ctx);
     if (e == ERR_OK)
@@ -115,7 +185,7 @@ enum err workspace_open(const char *data_dir, const struct uuid *id, bool make,
         return e;
 
     do
-        e = open_and_lock(ws, make, lock_wait_ms, io, ctx);
+        e = open_and_lock(ws, spec, make, lock_wait_ms, io, ctx);
     while (e == ERR_CONFLICT);
     if (e == ERR_NOT_FOUND && !make) {
         *ret_ws = NULL;
@@ -124,6 +194,13 @@ enum err workspace_open(const char *data_dir, const struct uuid *id, bool make,
     if (e == ERR_OK)
         *ret_ws = steal(ws);
     return e;
+}
+
+bool workspace_is_gone(const char *data_dir, const struct uuid *id)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/workspaces/%s.gone", data_dir, uuid_format(id).s);
+    return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 void workspace_free(struct workspace *ws)
@@ -158,7 +235,7 @@ static enum err save_json(
 }
 
 struct fence {
-    json_int_t build_number;
+    json_int_t build_number, series;
     int ends; /* 0: a start, 1: a stop or delete */
     json_int_t token;
     struct uuid job_id;
@@ -171,8 +248,8 @@ static bool load_fence(struct workspace *ws, struct fence *ret)
     *ret = (struct fence){0};
     scoped(json_freep) json_t *json = load_json(ws, "fence.json", &present);
     if (json == NULL ||
-        json_unpack(json, "{s:I, s:i, s:I, s:s}", "build_number", &ret->build_number, "ends",
-            &ret->ends, "token", &ret->token, "job_id", &job_id) != 0)
+        json_unpack(json, "{s:I, s?I, s:i, s:I, s:s}", "build_number", &ret->build_number, "series",
+            &ret->series, "ends", &ret->ends, "token", &ret->token, "job_id", &job_id) != 0)
         return false;
     return uuid_parse(job_id, &ret->job_id);
 }
@@ -181,6 +258,8 @@ static bool is_older(const struct fence *a, const struct fence *b)
 {
     if (a->build_number != b->build_number)
         return a->build_number < b->build_number;
+    if (a->series != b->series)
+        return a->series < b->series;
     if (a->ends != b->ends)
         return a->ends < b->ends;
     return uuid_eq(&a->job_id, &b->job_id) && a->token < b->token;
@@ -191,6 +270,7 @@ enum err workspace_fence(struct workspace *ws, const struct job_spec *spec, stru
     struct fence had;
     const struct fence now = {
         .build_number = spec->build_number,
+        .series = spec->series,
         .ends = spec->kind != JOB_START,
         .token = (json_int_t)spec->token,
         .job_id = spec->job_id,
@@ -203,8 +283,8 @@ enum err workspace_fence(struct workspace *ws, const struct job_spec *spec, stru
                 (long long)had.token);
     }
     return save_json(ws, "fence.json",
-        json_pack("{s:I, s:i, s:I, s:s}", "build_number", now.build_number, "ends", now.ends,
-            "token", now.token, "job_id", uuid_format(&now.job_id).s),
+        json_pack("{s:I, s:I, s:i, s:I, s:s}", "build_number", now.build_number, "series",
+            now.series, "ends", now.ends, "token", now.token, "job_id", uuid_format(&now.job_id).s),
         true, ctx);
 }
 
@@ -239,12 +319,18 @@ enum err workspace_save_record(
         (json_int_t)r->build_number, "token", (json_int_t)r->token, "grace_ms",
         (json_int_t)r->grace_ms, "pid", (json_int_t)r->init.pid, "start_time",
         (json_int_t)r->init.start_time);
+    if (!workspace_is_held(ws)) {
+        json_decref(json);
+        return lost_to_another(ws, ctx);
+    }
     /* What it names does not outlive the machine, so it need not either. */
     return save_json(ws, "sandbox.json", json, false, ctx);
 }
 
 enum err workspace_remove_record(struct workspace *ws, struct errctx *ctx)
 {
+    if (!workspace_is_held(ws))
+        return lost_to_another(ws, ctx);
     if (unlinkat(ws->dir_fd, "sandbox.json", 0) == 0 || errno == ENOENT)
         return ERR_OK;
     return file_errno(ctx, "cannot remove sandbox.json");

@@ -10,10 +10,16 @@
  *                                       /sandbox.log   what the sandbox and its agent last had to
  * say <data_dir>/workspaces/<workspace_id>.gone          deleted: nothing may start here any more
  *
- * Which of two actions is the newer one?  Builds of a workspace are numbered upwards; within a
- * build the clean-up after a failed start comes after the start; and the leases of one job have
- * growing tokens.  An action first puts itself into fence.json, durably; one that finds a newer one
- * there is stale and changes nothing.
+ * The lock is for two workers that both believe to have the workspace's job, or for its build after
+ * the next.  Whoever waits for it has the newer lease, so the holder has lost its own and is about
+ * to hear so; if it has not let go after LOCK_STALE_MS it does not run (stopped, cut off, a hanging
+ * disk), and the lock is taken over: another file gets its name.  The old holder asks
+ * workspace_check() before every step and touches nothing more.
+ *
+ * Which of two actions is the newer one?  Builds of a workspace are numbered upwards, and so are
+ * the series of tries of a build; within a series the clean-up after a failed start comes after the
+ * start; and the leases of one job have growing tokens.  An action first puts itself into
+ * fence.json, durably; one that finds a newer one there is stale and changes nothing.
  *
  * A pool thread opens a workspace, works on it, and frees it.
  */
@@ -30,6 +36,7 @@
 #include "worker/provisioner/process.h"
 #include "worker/provisioner/provisioner.h"
 
+#define LOCK_STALE_MS       2000
 #define WORKSPACE_UID_FIRST 200000
 #define WORKSPACE_UID_LAST  1999999999
 
@@ -59,8 +66,14 @@ struct sandbox_record {
  * (ERR_TIMEOUT) or until the call changes.  With `make` a missing one is made, else *ret_ws is NULL
  * when it is not there.  ERR_LEASE_LOST when it was deleted and `make` is asked.
  */
-enum err must_check workspace_open(const char *data_dir, const struct uuid *id, bool make,
+enum err must_check workspace_open(const char *data_dir, const struct job_spec *spec, bool make,
     int64_t lock_wait_ms, struct job_io *io, struct workspace **ret_ws, struct errctx *ctx);
+/* It was deleted; nothing may start there any more. */
+bool workspace_is_gone(const char *data_dir, const struct uuid *id);
+/* Before a step that touches something: ERR_LEASE_LOST when the job was given to another worker, or
+ * the lock taken over.  A canceled job may go on: it has to clear up. */
+bool workspace_is_held(const struct workspace *ws);
+enum err must_check workspace_check(struct workspace *ws, struct job_io *io, struct errctx *ctx);
 void workspace_free(struct workspace *ws);
 DEFINE_SCOPED(struct workspace, workspace_free)
 

@@ -146,6 +146,7 @@ static void a_retry_is_a_fresh_series_with_larger_tokens(void **state)
         one_try(&s, FAILS, &j);
         assert_true(uuid_eq(&j.job_id, &was.job_id) && uuid_eq(&j.agent_id, &was.agent_id));
         assert_int_equal(j.attempt, n);
+        assert_int_equal(j.series, 1);
         assert_int_equal(j.token, was.token + n);
     }
     assert_int_equal(s.e.jobs_dead.v[0].cause, DEATH_ATTEMPTS);

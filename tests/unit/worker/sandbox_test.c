@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "worker/file.h"
+#include "worker/provisioner/sandbox.h"
 #include "worker/provisioner/sandbox_title.h"
 
 #define SANDBOX(f, mounts)             \
@@ -208,6 +210,112 @@ static void abandoned_start_touches_nothing_more(void **state)
     fixture_done(&f);
 }
 
+/* A worker that was stopped while it held the workspace's lock: whoever has the newer lease does
+ * not wait for it for ever, and it touches nothing when it goes on. */
+static void a_lock_that_is_not_let_go_is_taken_over(void **state)
+{
+    (void)state;
+    SANDBOX(f, NULL);
+    struct job_spec stopped = fixture_spec(&f, JOB_START, 1), newer = stopped;
+    struct workspace *ws;
+    newer.token = 2;
+    assert_int_equal(workspace_open(f.data, &stopped, true, 1000, &f.io, &ws, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_fence(ws, &stopped, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_check(ws, &f.io, &f.ctx), ERR_OK);
+
+    assert_int_equal(fixture_run(&f, &newer), ERR_OK);
+    pid_t pid = fixture_pid(&f);
+    assert_true(is_alive(pid));
+
+    struct sandbox_host host = {0};
+    struct sandbox_record record;
+    bool running;
+    assert_int_equal(sandbox_find(ws, &record, &running, &f.ctx), ERR_OK);
+    assert_true(running);
+    assert_int_equal(workspace_check(ws, &f.io, &f.ctx), ERR_LEASE_LOST);
+    assert_int_equal(workspace_save_record(ws, &record, &f.ctx), ERR_LEASE_LOST);
+    assert_int_equal(sandbox_stop(&host, ws, &record, true, &f.io, &f.ctx), ERR_LEASE_LOST);
+    assert_int_equal(workspace_remove_record(ws, &f.ctx), ERR_LEASE_LOST);
+    workspace_free(ws);
+    assert_true(is_alive(pid));
+    assert_int_equal(fixture_pid(&f), pid);
+    fixture_done(&f);
+}
+
+/* It is the newer lease that takes over, not whoever is impatient. */
+static void the_older_lease_takes_nothing_over(void **state)
+{
+    (void)state;
+    SANDBOX(f, NULL);
+    struct job_spec older = fixture_spec(&f, JOB_START, 1), holder = older;
+    struct workspace *ws;
+    holder.token = 2;
+    assert_int_equal(workspace_open(f.data, &holder, true, 1000, &f.io, &ws, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_fence(ws, &holder, &f.ctx), ERR_OK);
+    assert_int_equal(fixture_run(&f, &older), ERR_LEASE_LOST);
+    struct job_spec delete = fixture_spec(&f, JOB_DELETE, 1);
+    delete.build_number = 0; /* of a build before */
+    assert_int_equal(fixture_run(&f, &delete), ERR_LEASE_LOST);
+    assert_int_equal(workspace_check(ws, &f.io, &f.ctx), ERR_OK);
+    assert_true(fixture_exists(&f, "/fence.json"));
+    workspace_free(ws);
+    fixture_done(&f);
+}
+
+/* Another series of tries comes after the clean-up of the first one. */
+static void a_later_series_is_newer_than_a_clean_up(void **state)
+{
+    (void)state;
+    SANDBOX(f, NULL);
+    struct job_spec start = fixture_spec(&f, JOB_START, 1), cleanup = start, again = start;
+    cleanup.kind = JOB_STOP;
+    cleanup.job_id = uuid_random();
+    again.series = 1;
+    again.token = 2;
+    assert_int_equal(fixture_run(&f, &start), ERR_OK);
+    assert_int_equal(fixture_run(&f, &cleanup), ERR_OK);
+    assert_int_equal(fixture_run(&f, &start), ERR_LEASE_LOST);
+    assert_int_equal(fixture_run(&f, &again), ERR_OK);
+    assert_int_equal(fixture_run(&f, &cleanup), ERR_LEASE_LOST);
+    assert_true(is_alive(fixture_pid(&f)));
+    fixture_done(&f);
+}
+
+/* The scheduler speaks again, after a while. */
+struct doubt {
+    struct job_lease lease;
+    struct job_io io;
+    bool is_lost;
+};
+
+static void *speak(void *arg)
+{
+    struct doubt *d = arg;
+    poll(NULL, 0, 100);
+    if (d->is_lost)
+        atomic_store(&d->io.call, JOB_ABANDON);
+    else
+        atomic_store(&d->lease.until_mono_ms, INT64_MAX);
+    return NULL;
+}
+
+static void while_the_lease_is_in_doubt_nothing_is_done(void **state)
+{
+    (void)state;
+    for (int is_lost = 0; is_lost <= 1; is_lost++) {
+        struct doubt d = {
+            .lease.until_mono_ms = clock_mono_ms(), .io.call_fd = -1, .is_lost = is_lost};
+        struct errctx ctx;
+        pthread_t scheduler;
+        int64_t begin_ms = clock_mono_ms();
+        d.io.lease = &d.lease;
+        assert_int_equal(pthread_create(&scheduler, NULL, speak, &d), 0);
+        assert_int_equal(job_io_check(&d.io, &ctx), is_lost ? ERR_LEASE_LOST : ERR_OK);
+        assert_true(clock_mono_ms() - begin_ms >= 90);
+        pthread_join(scheduler, NULL);
+    }
+}
+
 /* A worker that died between starting a sandbox and writing down its pid. */
 static void unrecorded_sandbox_is_adopted(void **state)
 {
@@ -221,7 +329,9 @@ static void unrecorded_sandbox_is_adopted(void **state)
     struct workspace *ws;
     struct sandbox_record record;
     bool present;
-    assert_int_equal(workspace_open(f.data, &f.workspace, false, 1000, &f.io, &ws, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_open(f.data, &(struct job_spec){.workspace_id = f.workspace}, false,
+                         1000, &f.io, &ws, &f.ctx),
+        ERR_OK);
     assert_int_equal(workspace_load_record(ws, &record, &present, &f.ctx), ERR_OK);
     record.init = (struct process){0};
     assert_int_equal(workspace_save_record(ws, &record, &f.ctx), ERR_OK);
@@ -279,7 +389,9 @@ static void half_started_sandbox_is_cleared_away(void **state)
     struct workspace *ws;
     struct sandbox_record record;
     bool present;
-    assert_int_equal(workspace_open(f.data, &f.workspace, false, 1000, &f.io, &ws, &f.ctx), ERR_OK);
+    assert_int_equal(workspace_open(f.data, &(struct job_spec){.workspace_id = f.workspace}, false,
+                         1000, &f.io, &ws, &f.ctx),
+        ERR_OK);
     assert_int_equal(workspace_load_record(ws, &record, &present, &f.ctx), ERR_OK);
     record.init = (struct process){0};
     assert_int_equal(workspace_save_record(ws, &record, &f.ctx), ERR_OK);
@@ -481,6 +593,10 @@ int main(void)
         cmocka_unit_test(canceled_start_is_undone),
         cmocka_unit_test(canceled_stop_kills_at_once),
         cmocka_unit_test(abandoned_start_touches_nothing_more),
+        cmocka_unit_test(a_lock_that_is_not_let_go_is_taken_over),
+        cmocka_unit_test(the_older_lease_takes_nothing_over),
+        cmocka_unit_test(a_later_series_is_newer_than_a_clean_up),
+        cmocka_unit_test(while_the_lease_is_in_doubt_nothing_is_done),
         cmocka_unit_test(unrecorded_sandbox_is_adopted),
         cmocka_unit_test(half_started_sandbox_is_cleared_away),
         cmocka_unit_test(failed_start_says_why_and_is_undone),
