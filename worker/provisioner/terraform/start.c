@@ -132,7 +132,7 @@ struct birth {
     rlim_t data_bytes;
 };
 
-static void limit(int resource, rlim_t value)
+static void limit(__rlimit_resource_t resource, rlim_t value)
 {
     struct rlimit l = {value, value}, now;
     if (getrlimit(resource, &now) == 0 && now.rlim_max < value)
