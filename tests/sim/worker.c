@@ -169,9 +169,9 @@ static void death(struct proc *p)
     struct worker *w = p->self;
     loop_on_turn(w->loop, NULL, NULL);
     poll_free(w->poll);
-    results_free(w->results);
     templates_free(w->templates);
     bus_client_free(w->scheduler);
+    results_free(w->results); /* after the client, whose last answers come to it */
     kv_free(w->redis_watch);
     kv_free(w->redis);
     sessions_free(w->sessions);
