@@ -60,7 +60,8 @@ struct call {
     struct bus_call *bus; /* NULL: the i-th of a bulk */
     struct bulk *bulk;
     size_t at;
-    bool is_doubtful; /* a message that an earlier leader may have handed over */
+    bool is_doubtful; /* an earlier leader may have done it: a send, a delete */
+    bool is_delete;
     struct list link;
 };
 
@@ -308,8 +309,11 @@ static void on_task_command(struct serve *s, struct bus_call *bus, const envelop
     }
     expect(s->core, m->only_if);
     bool is_input = m->verb == STINT__V1__TASK_VERB__TASK_VERB_UPDATE_INPUT;
+    struct call *call = open_call(s, bus);
+    call->is_doubtful = e->again;
+    call->is_delete = m->verb == STINT__V1__TASK_VERB__TASK_VERB_DELETE;
     core_task_command(s->core, (enum task_verb)m->verb, &task, &initiator, &build,
-        is_input ? m->input : m->reason, open_call(s, bus));
+        is_input ? m->input : m->reason, call);
 }
 
 /* Every bit but those of options that this version does not know. */
@@ -359,9 +363,10 @@ static void on_job_retry(struct serve *s, struct bus_call *bus, const envelope *
     core_job_retry(s->core, &r, open_call(s, bus));
 }
 
-static void take_item(struct serve *s, const Stint__V1__TaskBulk__Item *item)
+static void take_item(struct serve *s, const Stint__V1__TaskBulk__Item *item, bool again)
 {
     envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY__NOT_SET);
+    e.again = again;
     switch (item->what_case) {
     case STINT__V1__TASK_BULK__ITEM__WHAT_CREATE:
         e.task_create = item->create;
@@ -394,7 +399,7 @@ static void on_task_bulk(struct serve *s, struct bus_call *bus, const envelope *
     b->n_open = 1;
     s->bulk = b;
     for (s->bulk_at = 0; s->bulk_at < b->n; s->bulk_at++)
-        take_item(s, m->item[s->bulk_at]);
+        take_item(s, m->item[s->bulk_at], e->again);
     s->bulk = NULL;
     bulk_release(s, b);
 }
@@ -933,13 +938,20 @@ void serve_refuse(struct serve *s, void *ticket, enum refusal code, const char *
     close_call(call);
 }
 
+/* The task was there when the gateway was asked to delete it, and the one who was asked first has
+ * done it. */
+static bool is_deleted(const struct call *call, enum refusal code)
+{
+    return call->is_doubtful && call->is_delete && code == REFUSAL_TASK_UNKNOWN;
+}
+
 static void reply_of_bulk(struct call *call, const struct reply *r)
 {
     struct bulk *b = call->bulk;
     b->replies[call->at].task_id = r->task_id;
     b->replies[call->at].workspace_id = r->workspace_id;
     b->replies[call->at].build_id = r->build_id;
-    refuse(call, r->code, r->detail);
+    refuse(call, is_deleted(call, r->code) ? REFUSAL_NONE : r->code, r->detail);
 }
 
 static void reply_task(struct call *call, const struct reply *r)
@@ -949,7 +961,7 @@ static void reply_task(struct call *call, const struct reply *r)
         return;
     }
     Stint__V1__TaskReply m = STINT__V1__TASK_REPLY__INIT;
-    m.code = r->code;
+    m.code = is_deleted(call, r->code) ? REFUSAL_NONE : r->code;
     if (r->detail != NULL)
         m.detail = (char *)(uintptr_t)r->detail;
     if (!uuid_is_nil(&r->task_id)) {

@@ -227,10 +227,6 @@ class Client(threading.Thread):
         else:
             answer = self.once("delete", "DELETE", f"/tasks/me/{task.id}", task=task)
         task.delete = outcome_of(answer)
-        if answer is not None and answer.status_code == 404:
-            # The gateway asked twice, and the first time it was done: gone is gone.  (That a task
-            # which nobody deletes is there, the watchers see to.)
-            task.delete = UNKNOWN
         if task.delete == REFUSED:  # 409: not now
             task.delete = None
         else:

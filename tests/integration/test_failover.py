@@ -8,6 +8,7 @@ request for them.  The long form, with figures, is tests/bench/run failover.
 import json
 import re
 import urllib.request
+import uuid
 
 import pytest
 
@@ -166,3 +167,20 @@ def test_who_may_ask_for_it(cluster, api, stint):
     told = wait_until(lambda: (lambda s: None if s["is_led"] else s)(
         api.get("/scheduler", prefix=OWN, expect=200).json()), "nobody leads", 60)
     assert told["leader_url"] is None and told["schedulers"] == []
+
+
+def test_a_delete_that_was_done_already(cluster, api):
+    """Goal: a delete is asked for again because its answer was lost with the leader; the task is gone
+    by then: that is success, and nothing of the kind for one that was never there before."""
+    task, build = uuid.uuid4().bytes, uuid.uuid4().bytes
+    delete = bus.message((1, task), (2, uuid.uuid4().bytes), (3, 3), (5, build))
+    url = cluster.bus_urls[cluster.schedulers.index(leader_of(cluster))]
+    with bus.Requester(url) as gateway:
+        def code(*more):
+            request = bus.message((bus.VERSION, 1), (bus.REQUEST_ID, ("fixed64", 7)), *more)
+            reply = gateway.ask(request)
+            assert 22 in reply, reply
+            return bus.parse(reply[22][0]).get(1, [0])[0]
+
+        assert code((21, delete)) == 10, "TASK_UNKNOWN"
+        assert code((4, 1), (21, delete)) == 0
