@@ -65,7 +65,7 @@ struct server {
     struct bus_client *client;
     char *url;
     nng_socket socket;
-    unsigned pipes;      /* connections at this moment; the loop's */
+    int pipes;           /* connections at this moment; the loop's; below 0: an end came first */
     unsigned version;    /* of the messages that it gets: the newest that both know */
     int64_t answered_at; /* last */
     struct list free, busy;
@@ -342,7 +342,7 @@ static void probe_others(struct bus_client *c, const struct server *silent)
     c->probed_at = clock_mono_ms();
     for (unsigned i = 0; i < c->n_servers; i++) {
         struct server *s = &c->servers[i];
-        if (s == silent || s->pipes == 0)
+        if (s == silent || s->pipes <= 0)
             continue;
         Stint__V1__LeaderQuery query = STINT__V1__LEADER_QUERY__INIT;
         Stint__V1__Envelope e = wire_envelope(STINT__V1__ENVELOPE__BODY_LEADER_QUERY);
@@ -429,7 +429,7 @@ static void on_timer(void *arg)
 static void on_up(void *arg)
 {
     struct server *s = arg;
-    if (s->client->closed || s->pipes++ > 0)
+    if (s->client->closed || ++s->pipes != 1)
         return;
     s->version = s->client->versions.max; /* it may be a newer one than before */
     list_for_safe(item, &s->client->requests)
@@ -443,7 +443,7 @@ static void on_up(void *arg)
 static void on_down(void *arg)
 {
     struct server *s = arg;
-    if (s->client->closed || --s->pipes > 0)
+    if (s->client->closed || --s->pipes != 0)
         return;
     /* Those that had been sent fail by themselves; the others would wait for this server. */
     list_for(item, &s->busy) nng_aio_cancel(container_of(item, struct slot, node)->aio);
@@ -454,7 +454,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     struct server *s = arg;
     (void)pipe;
     if (!atomic_load(&s->client->given_up))
-        loop_post(s->client->loop, event == NNG_PIPE_EV_ADD_POST ? on_up : on_down, s);
+        loop_post(s->client->loop, event == NNG_PIPE_EV_ADD_PRE ? on_up : on_down, s);
 }
 
 /* One more of c->servers, which has room for it. */
@@ -472,7 +472,9 @@ static enum err server_open(struct bus_client *c, const char *url, struct errctx
     nng_socket_set_ms(s->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
     nng_socket_set_ms(s->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
     nng_socket_set_ms(s->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-    nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_POST, on_pipe, s);
+    /* Not ADD_POST: a connection that ends before it has quite begun has none, but has a REM_POST,
+     * and the count would be wrong for ever. */
+    nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s);
     nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s);
     int rv = nng_dial(s->socket, url, NULL, NNG_FLAG_NONBLOCK);
     if (rv != 0)

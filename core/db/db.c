@@ -42,9 +42,11 @@ static const struct {
     {"40P01", ERR_TIMEOUT    }, /* deadlock */
     {"53100", ERR_NO_SPACE   }, /* disk full */
     {"53300", ERR_DB_DOWN    }, /* too many connections */
+    {"53",    ERR_TIMEOUT    }, /* out of something else: memory, locks */
     {"55P03", ERR_TIMEOUT    }, /* lock not available */
     {"57014", ERR_TIMEOUT    }, /* statement timeout */
     {"57P",   ERR_DB_DOWN    }, /* shutting down, starting up */
+    {"58",    ERR_TIMEOUT    }, /* the server's machine: a disk that fails */
     {"08",    ERR_DB_DOWN    }, /* connection */
     {"ST001", ERR_STALE_EPOCH}, /* raised by scheduler_assert_epoch() */
 };

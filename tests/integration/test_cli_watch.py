@@ -56,6 +56,15 @@ class Running:
         assert "Sanitizer" not in self.err and "runtime error:" not in self.err, self.err
         return code
 
+    def drain(self):
+        """What is still on its way from the terminal; the program has ended."""
+        with open(self.paths[0], "ab") as kept:
+            while True:
+                try:
+                    kept.write(os.read(self.master, 65536))
+                except OSError:  # nobody holds the other end
+                    return
+
     def interrupt(self):
         self.popen.send_signal(signal.SIGINT)
         return self.wait(10)
@@ -162,6 +171,7 @@ def test_interrupts_leave_the_terminal_in_order(cluster, run, api):
     api.pause(task)
     table.until(f"\x1b\\[\\d+A\r[^~]*{task['name']} +\\S*paused")
     assert table.interrupt() == -signal.SIGINT
+    table.drain()
     assert table.paths[0].read_text().rindex("\x1b[?7h") > table.paths[0].read_text().rindex("\x1b[?7l")
 
 

@@ -174,6 +174,7 @@ def test_a_delete_that_was_done_already(cluster, api):
     by then: that is success, and nothing of the kind for one that was never there before."""
     task, build = uuid.uuid4().bytes, uuid.uuid4().bytes
     delete = bus.message((1, task), (2, uuid.uuid4().bytes), (3, 3), (5, build))
+    wait_until(lambda: leader_of(cluster) and asked(leader_of(cluster), cluster) == 0, "somebody leads", 60)
     url = cluster.bus_urls[cluster.schedulers.index(leader_of(cluster))]
     with bus.Requester(url) as gateway:
         def code(*more):

@@ -91,6 +91,8 @@ def expected(role, method, path, auth, own):
     reads = method == "GET"
     if kind == "none":
         return "open"
+    if kind == "agent" and role == "agent" and path.endswith("/agent/manifest"):
+        return "any"  # an agent that a worker has started has its manifest from there
     if kind == "agent":
         return ("in" if own or "{" not in path else "hidden") if role == "agent" else "out"
     if role in STRANGERS:

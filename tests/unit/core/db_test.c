@@ -11,7 +11,7 @@
 #include <signal.h>
 
 #include "core/base/log.h"
-#include "core/db/db.h"
+#include "core/db/db_internal.h"
 #include "tests/unit/core/private_server.h"
 #include "tests/unit/core/rude_server.h"
 
@@ -289,6 +289,17 @@ static void a_failed_statement_fails_its_batch_alone(void **state)
     assert_int_equal(answers[3].first, 1);
     assert_int_equal(answers[4].code, ERR_OK);
     assert_string_equal(db_error_constraint(db), "");
+}
+
+/* What may go well the next time must not count against the data. */
+static void lack_of_means_is_no_verdict(void **state)
+{
+    (void)state;
+    assert_int_equal(db_code_of("53200"), ERR_TIMEOUT); /* out of memory */
+    assert_int_equal(db_code_of("53100"), ERR_NO_SPACE);
+    assert_int_equal(db_code_of("58030"), ERR_TIMEOUT); /* I/O error */
+    assert_int_equal(db_code_of("22P02"), ERR_DB_FAILED);
+    assert_int_equal(db_code_of(NULL), ERR_DB_FAILED);
 }
 
 static void errors_have_codes(void **state)
@@ -575,6 +586,7 @@ int main(void)
         TEST(arrays_go_both_ways),
         TEST(batches_pipeline_in_order),
         TEST(a_failed_statement_fails_its_batch_alone),
+        cmocka_unit_test(lack_of_means_is_no_verdict),
         TEST(errors_have_codes),
         TEST(large_batches_do_not_block),
         TEST(an_empty_batch_is_answered),
