@@ -27,21 +27,44 @@ int64_t clock_wall_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static int days_of_year(int year)
+{
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return leap ? 366 : 365;
+}
+
+static int days_of_month(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return days[month] + (month == 1 ? days_of_year(year) - 365 : 0);
+}
+
+/* By hand: the C library's way takes a lock, which whoever ran out of memory may hold (mem_out()
+ * has a line to write then). */
 void clock_format(int64_t wall_us, char ret_text[static CLOCK_TEXT_SIZE])
 {
-    int64_t us = wall_us % 1000000;
-    if (us < 0)
-        us += 1000000;
-    time_t s = (time_t)((wall_us - us) / 1000000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    size_t n = strftime(ret_text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    const int64_t day_us = 86400LL * 1000000;
+    int64_t rest = wall_us % day_us, days = wall_us / day_us;
+    if (rest < 0) {
+        rest += day_us;
+        days--;
+    }
+    int year = 1970, month = 0;
+    for (; days < 0; days += days_of_year(year))
+        year--;
+    for (; days >= days_of_year(year); year++)
+        days -= days_of_year(year);
+    for (; days >= days_of_month(year, month); month++)
+        days -= days_of_month(year, month);
+    int seconds = (int)(rest / 1000000), us = (int)(rest % 1000000);
+    int n = snprintf(ret_text, CLOCK_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", year, month + 1,
+        (int)days + 1, seconds / 3600, seconds / 60 % 60, seconds % 60);
     if (us != 0) {
-        n += (size_t)snprintf(ret_text + n, CLOCK_TEXT_SIZE - n, ".%06d", (int)us);
+        n += snprintf(ret_text + n, (size_t)(CLOCK_TEXT_SIZE - n), ".%06d", us);
         while (ret_text[n - 1] == '0')
             n--;
     }
-    snprintf(ret_text + n, CLOCK_TEXT_SIZE - n, "Z");
+    snprintf(ret_text + n, (size_t)(CLOCK_TEXT_SIZE - n), "Z");
 }
 
 /* Exactly n digits, at most `max`. */
