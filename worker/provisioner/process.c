@@ -153,7 +153,8 @@ static bool kill_and_await(pid_t pid, int64_t end_ms)
         return true;
     scoped_fd int fd = process_open(&p);
     if (fd < 0)
-        return true;
+        return !process_is_alive(
+            &p); /* no descriptor to be had: it is not waited for in a circle */
     (void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
     int64_t left_ms = end_ms - clock_mono_ms();
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
