@@ -13,10 +13,12 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/mem.h"
 #include "core/base/rng.h"
 
 void file_closep(int *fd)
@@ -246,4 +248,18 @@ enum err file_remove_tree(int dir_fd, const char *name, struct errctx *ctx)
     if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
         return file_errno(ctx, "cannot remove %s", name);
     return ERR_OK;
+}
+
+char *file_find_program(const char *name)
+{
+    const char *path = getenv("PATH");
+    char tried[4096];
+    for (const char *p = path != NULL ? path : "/usr/local/bin:/usr/bin:/bin"; *p != '\0';) {
+        size_t n = strcspn(p, ":");
+        snprintf(tried, sizeof(tried), "%.*s/%s", (int)n, p, name);
+        if (n > 0 && access(tried, X_OK) == 0)
+            return mem_strdup(tried);
+        p += n + (p[n] == ':');
+    }
+    return NULL;
 }

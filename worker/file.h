@@ -50,4 +50,7 @@ enum err must_check file_write(int dir_fd, const char *name, const void *data, s
  */
 enum err must_check file_remove_tree(int dir_fd, const char *name, struct errctx *ctx);
 
+/* The first of that name on the PATH that can be run, malloc'd; NULL: there is none. */
+char *file_find_program(const char *name);
+
 #endif

@@ -17,20 +17,6 @@
 #include "worker/file.h"
 #include "worker/provisioner/workspace.h"
 
-static char *find_program(const char *name)
-{
-    const char *path = getenv("PATH");
-    char tried[4096];
-    for (const char *p = path != NULL ? path : "/usr/local/bin:/usr/bin:/bin"; *p != '\0';) {
-        size_t n = strcspn(p, ":");
-        snprintf(tried, sizeof(tried), "%.*s/%s", (int)n, p, name);
-        if (n > 0 && access(tried, X_OK) == 0)
-            return mem_strdup(tried);
-        p += n + (p[n] == ':');
-    }
-    return NULL;
-}
-
 /* Which options does --help name? */
 static void look_up_options(struct bwrap *b)
 {
@@ -87,7 +73,7 @@ static bool try(const struct bwrap *b, char *why, size_t size)
 enum err bwrap_init(struct bwrap *b, struct errctx *ctx)
 {
     char why[160];
-    *b = (struct bwrap){.path = find_program("bwrap"), .stage = geteuid() == 0};
+    *b = (struct bwrap){.path = file_find_program("bwrap"), .stage = geteuid() == 0};
     if (b->path == NULL)
         return err_set(ctx, ERR_UNAVAILABLE,
             "bubblewrap (bwrap), which makes the sandboxes, is not installed: install the package "

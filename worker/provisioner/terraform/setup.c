@@ -16,20 +16,6 @@
 
 /* ---- the program ---- */
 
-static char *find_on_path(const char *name)
-{
-    const char *path = getenv("PATH");
-    char tried[4096];
-    for (const char *p = path != NULL ? path : "/usr/local/bin:/usr/bin:/bin"; *p != '\0';) {
-        size_t n = strcspn(p, ":");
-        snprintf(tried, sizeof(tried), "%.*s/%s", (int)n, p, name);
-        if (n > 0 && access(tried, X_OK) == 0)
-            return realpath(tried, NULL);
-        p += n + (p[n] == ':');
-    }
-    return NULL;
-}
-
 static enum err find_program(struct terraform *t, const char *path, struct errctx *ctx)
 {
     static const char *const names[] = {"terraform", "tofu"};
@@ -39,8 +25,11 @@ static enum err find_program(struct terraform *t, const char *path, struct errct
                    ? ERR_OK
                    : err_set(ctx, ERR_CONFIG, "terraform_path: %s is no program", path);
     }
-    for (size_t i = 0; t->path == NULL && i < COUNT(names); i++)
-        t->path = find_on_path(names[i]);
+    for (size_t i = 0; t->path == NULL && i < COUNT(names); i++) {
+        scoped_free char *found = file_find_program(names[i]);
+        if (found != NULL)
+            t->path = realpath(found, NULL);
+    }
     return t->path != NULL
                ? ERR_OK
                : err_set(ctx, ERR_UNAVAILABLE,
